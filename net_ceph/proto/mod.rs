@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The Ceph protocol, pure: bytes in, values and bytes out. No I/O, no FFI, no clock, no locks.
+//!
+//! The same files compile into `net_ceph.ko` and, against a stand-in `kernel` crate, into the host
+//! tests. Nothing here calls anything but `core`, `kernel`'s allocation and error types, and itself.
+
+pub mod auth;
+pub mod crypto;
+pub mod error;
+pub mod wire;

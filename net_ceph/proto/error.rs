@@ -5,8 +5,7 @@
 //! A [`ProtoError`] is made where bytes are looked at and becomes an errno once, at the edge
 //! ([`ProtoError::to_errno`]). It is small and `Copy`, so passing it up costs nothing.
 
-use core::fmt;
-use kernel::{alloc::AllocError, prelude::*};
+use kernel::{alloc::AllocError, fmt, prelude::*};
 
 /// Why a step failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +90,10 @@ impl fmt::Display for ProtoError {
             Reason::TooLong { len, max } => write!(f, "{len} exceeds the limit of {max}"),
             Reason::Value(v) => write!(f, "bad value {v:#x}"),
             Reason::Incompatible { compat, supported } => {
-                write!(f, "encoding needs version {compat}, we read up to {supported}")
+                write!(
+                    f,
+                    "encoding needs version {compat}, we read up to {supported}"
+                )
             }
             Reason::BadCrc { expected, computed } => {
                 write!(f, "crc {computed:#010x}, expected {expected:#010x}")

@@ -141,11 +141,7 @@ impl<'a> Decoder<'a> {
     /// Opens a versioned section: reads its header and returns its `struct_v` and a decoder of its
     /// body. Fails if its `struct_compat` exceeds `supported`. The outer decoder stands behind the
     /// section, so fields of newer versions are passed over.
-    pub fn section(
-        &mut self,
-        supported: u8,
-        step: &'static str,
-    ) -> ProtoResult<(u8, Decoder<'a>)> {
+    pub fn section(&mut self, supported: u8, step: &'static str) -> ProtoResult<(u8, Decoder<'a>)> {
         let struct_v = self.u8(step)?;
         let compat = self.u8(step)?;
         if compat > supported {
@@ -272,8 +268,8 @@ impl<'a> Encoder<'a> {
         self.u32(0)?;
         f(&mut Encoder { out: self.out })?;
         let len = self.out.len().saturating_sub(at.saturating_add(4));
-        let len = u32::try_from(len)
-            .map_err(|_| too_long(len, u32::MAX as usize, "encoded section"))?;
+        let len =
+            u32::try_from(len).map_err(|_| too_long(len, u32::MAX as usize, "encoded section"))?;
         self.patch(at, &len.to_le_bytes())
     }
 

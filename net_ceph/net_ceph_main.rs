@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The RADOS client: messenger, authentication, monitor client, OSD client.
+
+#![deny(unsafe_code)]
+
+use kernel::prelude::*;
+
+#[allow(unsafe_code)]
+pub mod abstractions;
+pub mod proto;
+
+module! {
+    type: NetCeph,
+    name: "net_ceph",
+    authors: ["The rbd-rs authors"],
+    description: "Ceph RADOS client",
+    license: "GPL",
+}
+
+struct NetCeph;
+
+impl kernel::Module for NetCeph {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        pr_info!("loaded\n");
+        Ok(Self)
+    }
+}

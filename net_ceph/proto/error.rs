@@ -11,15 +11,35 @@ use kernel::{alloc::AllocError, fmt, prelude::*};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// `need` bytes were wanted, `have` were left.
-    Short { need: usize, have: usize },
+    Short {
+        /// Bytes wanted.
+        need: usize,
+        /// Bytes left.
+        have: usize,
+    },
     /// A length or count exceeds what we accept.
-    TooLong { len: u64, max: u64 },
+    TooLong {
+        /// What the peer said.
+        len: u64,
+        /// The most we accept.
+        max: u64,
+    },
     /// A field holds a value that makes no sense here.
     Value(u64),
     /// The encoding is newer than we can read: its `compat` exceeds `supported`.
-    Incompatible { compat: u8, supported: u8 },
+    Incompatible {
+        /// Oldest version whose readers can read this.
+        compat: u8,
+        /// The version we read up to.
+        supported: u8,
+    },
     /// A checksum differs.
-    BadCrc { expected: u32, computed: u32 },
+    BadCrc {
+        /// As received.
+        expected: u32,
+        /// As computed over what was received.
+        computed: u32,
+    },
     /// A signature, authorizer or decrypted magic does not verify.
     BadAuth,
     /// The peer refused us with this (negative) errno.

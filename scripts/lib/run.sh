@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# One run of the lab: a directory, and namespaces (mount, network, process) kept by one process, the holder.
+#
+# Everything of a run (daemons, guest, tap devices, mounts) lives in the holder's namespaces, and the holder is process 1
+# of its process namespace: when it dies the kernel ends every process, mount and device of the run. It dies
+# by `run_end`, and also when the owner (the process that began the run) is gone for whatever reason.
+
+LAB_RUNS=$LAB_CACHE/run
+
+# A process is named by its number and start time, so that a reused number is not mistaken for it.
+proc_name() { # PID
+	local s
+	s=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+	# shellcheck disable=SC2086
+	set -- ${s##*) }
+	echo "${20}"
+}
+proc_lives() { # FILE holding "PID STARTTIME"
+	local pid start
+	[ -s "$1" ] || return 1
+	read -r pid start <"$1"
+	[ "$(proc_name "$pid")" = "$start" ]
+}
+child_of() { # PID
+	local f
+	for f in /proc/[0-9]*/status; do
+		if [ "$(awk '/^PPid:/ { print $2 }' "$f" 2>/dev/null)" = "$1" ]; then
+			f=${f#/proc/}
+			echo "${f%/status}"
+			return
+		fi
+	done
+	return 1
+}
+
+# Ends and removes runs whose owner or holder is gone.
+run_reap() {
+	local d
+	for d in "$LAB_RUNS"/*/; do
+		d=${d%/}
+		if [ -e "$d/kept" ]; then continue; fi
+		if proc_lives "$d/holder"; then
+			if [ ! -s "$d/owner" ] || proc_lives "$d/owner"; then continue; fi
+		elif [ -e "$d/starting" ] && proc_lives "$d/starting"; then
+			continue
+		fi
+		say "removing what an earlier run left behind: ${d##*/}"
+		run_end "$d"
+	done
+}
+
+# run_begin DIR [OWNERPID]    makes the directory and the holder
+run_begin() {
+	local dir=$1 owner=${2:-} i
+	mkdir -p "$dir/etc-ceph" "$dir/log"
+	echo "$$ $(proc_name $$)" >"$dir/starting"
+	if [ -n "$owner" ]; then echo "$owner $(proc_name "$owner")" >"$dir/owner"; fi
+	LAB_TREE=$(tree_path) LAB_RUN=$dir LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_SRC=$LAB_SRC \
+		setsid bash "$LAB_SRC/scripts/lib/supervise" "$dir" </dev/null >"$dir/log/supervise.log" 2>&1 &
+	for ((i = 0; i < 100; i++)); do
+		if [ -e "$dir/up" ] && [ -s "$dir/holder" ]; then break; fi
+		sleep 0.1
+	done
+	{ [ -e "$dir/up" ] && [ -s "$dir/holder" ]; } || die "could not make the namespaces of the run" "log: $dir/log/supervise.log"
+	rm -f "$dir/starting"
+}
+
+# run_exec DIR COMMAND…   in the namespaces and the tree of the run
+run_exec() {
+	local dir=$1 pid
+	shift
+	proc_lives "$dir/holder" || die "no run is up in $dir" "start one: scripts/cluster start"
+	read -r pid _ <"$dir/holder"
+	env -u CARGO_HOME -u RUSTUP_HOME PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb \
+		nsenter -t "$pid" -m -n -p -i -u -r -w "$@"
+}
+
+# run_end DIR   ends every process of the run and removes the directory; KEEP=1 keeps it, without the daemons' data
+run_end() {
+	local dir=$1 pid
+	if [ -s "$dir/holder" ] && proc_lives "$dir/holder"; then
+		read -r pid _ <"$dir/holder"
+		kill -9 "$pid" 2>/dev/null || true
+		while proc_lives "$dir/holder"; do sleep 0.1; done
+	fi
+	if [ "${KEEP:-}" = 1 ]; then
+		touch "$dir/kept"
+		rm -rf --one-file-system "$dir/ceph"
+	else
+		rm -rf --one-file-system "$dir"
+	fi
+}

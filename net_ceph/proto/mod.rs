@@ -6,6 +6,11 @@
 //! tests. Nothing here calls anything but `core`, `kernel`'s allocation and error types, and itself.
 
 pub mod auth;
+pub mod crush;
 pub mod crypto;
 pub mod error;
+pub mod key;
+pub mod msg;
+mod table;
+pub mod types;
 pub mod wire;

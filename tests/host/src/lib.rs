@@ -9,3 +9,14 @@
 
 #[path = "../../../net_ceph/proto/mod.rs"]
 pub mod proto;
+
+pub mod rust_crypto;
+
+#[path = "../../../net_ceph/options/mod.rs"]
+pub mod options;
+
+#[path = "../../../rbd/control/map_spec/mod.rs"]
+pub mod map_spec;
+
+// The name by which the block driver knows the client's crate.
+extern crate self as net_ceph;

@@ -3,8 +3,17 @@
 //! Safe faces for the kernel facilities that the client stands on.
 //!
 //! This folder is the only place in the crate with `unsafe` and foreign functions. Each file owns one
-//! noun; nothing here knows the Ceph protocol.
+//! noun; none but `crypto` and `key_type` knows the Ceph protocol.
 
 mod bindings;
 
 pub mod crc32c;
+pub mod crypto;
+pub mod data;
+pub mod netns;
+mod sock_addr;
+pub mod socket;
+pub mod task;
+pub mod time;
+pub mod wait;
+pub mod workqueue;

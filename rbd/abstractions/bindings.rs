@@ -13,10 +13,12 @@
     non_snake_case,
     non_upper_case_globals,
     unreachable_pub,
-    unsafe_op_in_unsafe_fn
+    unsafe_op_in_unsafe_fn,
+    unused_imports
 )]
 
 pub(crate) use kernel::bindings::*;
 use kernel::ffi;
+use pin_init::{MaybeZeroable, Zeroable};
 
 include!(env!("RUST_BINDINGS_rbd"));

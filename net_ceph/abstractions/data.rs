@@ -1,0 +1,598 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The memory that bulk data is sent from and received into, without a copy of our own.
+//!
+//! A [`DataCursor`] is a position in the pages of a block request's bios, or in a [`DataBuf`]. It
+//! keeps the memory valid through an [`Owner`], so whoever handles one needs no `unsafe`.
+//!
+//! The bytes may be changed by others at any time (a page under write-back can be), so no reference
+//! to them is ever made: they are copied, summed and sent by raw pointer.
+//!
+//! C headers: [`include/linux/bvec.h`](srctree/include/linux/bvec.h),
+//! [`include/linux/bio.h`](srctree/include/linux/bio.h)
+
+use super::{bindings, crc32c::crc32c_raw};
+use core::ptr::{self, NonNull};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::{ARef, AlwaysRefCounted},
+        Arc,
+    },
+};
+
+/// A reference to an object of any type, which keeps some memory valid.
+///
+/// # Invariants
+///
+/// `object` carries one reference of the kind that `ops` handles.
+pub struct Owner {
+    object: NonNull<()>,
+    ops: &'static OwnerOps,
+}
+
+/// How to take and drop a reference.
+struct OwnerOps {
+    get: unsafe fn(NonNull<()>),
+    put: unsafe fn(NonNull<()>),
+}
+
+/// The operations for each type of reference.
+struct OpsOf<T>(core::marker::PhantomData<T>);
+
+impl<T: AlwaysRefCounted> OpsOf<ARef<T>> {
+    const OPS: OwnerOps = OwnerOps {
+        // SAFETY: The caller passes a pointer to a valid `T`.
+        get: |p| unsafe { p.cast::<T>().as_ref().inc_ref() },
+        // SAFETY: The caller passes a pointer to a valid `T` and gives up a reference to it.
+        put: |p| unsafe { T::dec_ref(p.cast()) },
+    };
+}
+
+impl<T> OpsOf<Arc<T>> {
+    const OPS: OwnerOps = OwnerOps {
+        get: |p| {
+            // SAFETY: The caller passes a pointer that `Arc::into_raw` returned, whose reference is
+            // not used up here.
+            let arc = core::mem::ManuallyDrop::new(unsafe {
+                Arc::from_raw(p.cast::<T>().as_ptr().cast_const())
+            });
+            core::mem::forget(Arc::clone(&arc));
+        },
+        // SAFETY: The caller passes a pointer that `Arc::into_raw` returned, and gives up its
+        // reference.
+        put: |p| drop(unsafe { Arc::from_raw(p.cast::<T>().as_ptr().cast_const()) }),
+    };
+}
+
+// SAFETY: The constructors take objects that are `Send` and `Sync`.
+unsafe impl Send for Owner {}
+// SAFETY: The constructors take objects that are `Send` and `Sync`.
+unsafe impl Sync for Owner {}
+
+impl Owner {
+    /// Holds `object`. Its last reference may be dropped in any context that drops a cursor.
+    pub fn from_aref<T: AlwaysRefCounted + Send + Sync + 'static>(object: ARef<T>) -> Self {
+        // INVARIANT: The reference of `object` is passed on.
+        Self {
+            object: ARef::into_raw(object).cast(),
+            ops: &OpsOf::<ARef<T>>::OPS,
+        }
+    }
+
+    /// Holds `object`. Its last reference may be dropped in any context that drops a cursor.
+    pub fn from_arc<T: Send + Sync + 'static>(object: Arc<T>) -> Self {
+        let raw = Arc::into_raw(object).cast_mut().cast();
+        // INVARIANT: The reference of `object` is passed on.
+        Self {
+            // SAFETY: An `Arc` is never null.
+            object: unsafe { NonNull::new_unchecked(raw) },
+            ops: &OpsOf::<Arc<T>>::OPS,
+        }
+    }
+}
+
+impl Clone for Owner {
+    fn clone(&self) -> Self {
+        // SAFETY: By the invariant, `object` is of the type that `get` expects.
+        unsafe { (self.ops.get)(self.object) };
+        // INVARIANT: `get` took the reference that the clone carries.
+        Self {
+            object: self.object,
+            ops: self.ops,
+        }
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        // SAFETY: By the invariant, there is one reference to give up.
+        unsafe { (self.ops.put)(self.object) };
+    }
+}
+
+/// A position in the bvecs of a chain of bios.
+#[derive(Clone, Copy)]
+struct BioPos {
+    /// The current bio.
+    bio: NonNull<bindings::bio>,
+    /// Index of the current bvec.
+    idx: usize,
+    /// Bytes of it that lie behind.
+    done: usize,
+    /// Bytes of the bio that lie ahead.
+    left: usize,
+}
+
+/// A contiguous run of bytes ahead.
+enum Run {
+    /// In `len` bytes from `offset` of `page`, which may go on into the pages that follow.
+    Pages {
+        page: *mut bindings::page,
+        offset: usize,
+        len: usize,
+    },
+    /// At an address.
+    Bytes { ptr: *mut u8, len: usize },
+}
+
+impl BioPos {
+    /// The start of `bio`.
+    ///
+    /// # Safety
+    ///
+    /// `bio` must be valid.
+    unsafe fn start(bio: NonNull<bindings::bio>) -> Self {
+        // SAFETY: The caller says that `bio` is valid.
+        let iter = unsafe { &raw const (*bio.as_ptr()).bi_iter };
+        // SAFETY: `iter` is in a valid bio; its fields need not be aligned.
+        let (idx, left) = unsafe {
+            (
+                ptr::read_unaligned(&raw const (*iter).bi_idx),
+                ptr::read_unaligned(&raw const (*iter).bi_size),
+            )
+        };
+        // SAFETY: `iter` is in a valid bio.
+        let done = unsafe { bindings::net_ceph_bvec_iter_done(iter) };
+        Self {
+            bio,
+            idx: idx as usize,
+            done: done as usize,
+            left: left as usize,
+        }
+    }
+
+    /// The start of the bio after this one.
+    ///
+    /// # Safety
+    ///
+    /// The chain must be valid.
+    unsafe fn next_bio(&self) -> Option<Self> {
+        // SAFETY: The caller says that the chain is valid.
+        let next = NonNull::new(unsafe { (*self.bio.as_ptr()).bi_next })?;
+        // SAFETY: As above.
+        Some(unsafe { Self::start(next) })
+    }
+
+    /// The current bvec, in the bio's array.
+    ///
+    /// # Safety
+    ///
+    /// The chain must be valid, and bytes must be left in the current bio.
+    unsafe fn bvec(&self) -> *const bindings::bio_vec {
+        // SAFETY: With bytes left, `idx` is in the bio's array.
+        unsafe { (*self.bio.as_ptr()).bi_io_vec.add(self.idx) }
+    }
+
+    /// Moves on by `n` bytes, or to the end.
+    ///
+    /// # Safety
+    ///
+    /// The chain must be valid.
+    unsafe fn advance(&mut self, mut n: usize) {
+        loop {
+            // Stand on a byte ahead, if there is one, so that `bvec` can be asked.
+            while self.left == 0 {
+                // SAFETY: The caller says that the chain is valid.
+                match unsafe { self.next_bio() } {
+                    Some(next) => *self = next,
+                    None => return,
+                }
+            }
+            // SAFETY: Bytes are left in the current bio.
+            let in_bvec = unsafe { (*self.bvec()).bv_len as usize }.saturating_sub(self.done);
+            if in_bvec == 0 {
+                self.idx += 1;
+                self.done = 0;
+                continue;
+            }
+            if n == 0 {
+                return;
+            }
+            let step = n.min(in_bvec).min(self.left);
+            self.done += step;
+            self.left -= step;
+            n -= step;
+        }
+    }
+
+    /// The bytes of the current bvec that lie ahead.
+    ///
+    /// # Safety
+    ///
+    /// The chain must be valid.
+    unsafe fn run(&self) -> Option<Run> {
+        if self.left == 0 {
+            return None;
+        }
+        // SAFETY: Bytes are left in the current bio.
+        let bv = unsafe { *self.bvec() };
+        Some(Run::Pages {
+            page: bv.bv_page,
+            offset: bv.bv_offset as usize + self.done,
+            len: (bv.bv_len as usize)
+                .saturating_sub(self.done)
+                .min(self.left),
+        })
+    }
+
+    /// How many bvecs hold the next `n` bytes (of this bio), and, if `splice`, whether all may be
+    /// spliced.
+    ///
+    /// # Safety
+    ///
+    /// The chain must be valid, with at least `n` bytes left in the current bio.
+    unsafe fn span(&self, n: usize, splice: bool) -> (usize, bool) {
+        let mut count = 0;
+        let mut covered = 0;
+        let mut spliceable = splice;
+        // SAFETY: The caller says that bytes are left in the current bio.
+        let first = unsafe { self.bvec() };
+        while covered < self.done + n {
+            // SAFETY: The bvecs hold the bytes left, so this one is in the array.
+            let bv = unsafe { first.add(count) };
+            // SAFETY: As above.
+            covered += unsafe { (*bv).bv_len as usize };
+            // SAFETY: As above; the pages of a bio in flight are valid.
+            spliceable = spliceable && unsafe { bindings::net_ceph_bvec_spliceable(bv) };
+            count += 1;
+        }
+        (count, spliceable)
+    }
+}
+
+/// What a cursor stands in.
+#[derive(Clone, Copy)]
+enum Place {
+    Nothing,
+    Bios(BioPos),
+    Buffer(NonNull<u8>),
+}
+
+/// A cursor without its owner.
+///
+/// # Invariants
+///
+/// `place` has at least `remaining` bytes ahead while the owner of the cursor exists.
+#[derive(Clone, Copy)]
+struct Position {
+    place: Place,
+    remaining: usize,
+}
+
+impl Position {
+    /// Moves on by `n` bytes, or to the end.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be valid.
+    unsafe fn advance(&mut self, n: usize) {
+        let n = n.min(self.remaining);
+        self.remaining -= n;
+        match &mut self.place {
+            Place::Nothing => {}
+            // SAFETY: The caller says that the memory is valid.
+            Place::Bios(pos) => unsafe { pos.advance(n) },
+            // SAFETY: `n` bytes lie ahead in the same buffer, so this is in it or at its end.
+            Place::Buffer(ptr) => *ptr = unsafe { ptr.add(n) },
+        }
+    }
+
+    /// Calls `f` with the address and length of each run of the next `n` bytes, and moves on.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be valid.
+    unsafe fn walk(&mut self, n: usize, mut f: impl FnMut(*mut u8, usize)) {
+        let mut n = n.min(self.remaining);
+        while n > 0 {
+            let run = match &self.place {
+                Place::Nothing => None,
+                // SAFETY: The caller says that the memory is valid.
+                Place::Bios(pos) => unsafe { pos.run() },
+                Place::Buffer(ptr) => Some(Run::Bytes {
+                    ptr: ptr.as_ptr(),
+                    len: n,
+                }),
+            };
+            let step = match run {
+                None => return,
+                Some(Run::Bytes { ptr, len }) => {
+                    f(ptr, len);
+                    len
+                }
+                Some(Run::Pages { page, offset, len }) => {
+                    let len = len.min(n);
+                    // SAFETY: The run is in the pages of a valid bvec.
+                    unsafe { with_pages(page, offset, len, &mut f) };
+                    len
+                }
+            };
+            // SAFETY: The caller says that the memory is valid.
+            unsafe { self.advance(step) };
+            n -= step;
+        }
+    }
+}
+
+/// Calls `f` with the mapped runs of `len` bytes from `offset` of `page`.
+///
+/// # Safety
+///
+/// The bytes must be in `page` and the pages that follow it contiguously, and those be valid.
+unsafe fn with_pages(
+    page: *mut bindings::page,
+    offset: usize,
+    len: usize,
+    f: &mut impl FnMut(*mut u8, usize),
+) {
+    let mut at = offset;
+    let end = offset + len;
+    while at < end {
+        let in_page = at % kernel::page::PAGE_SIZE;
+        // Where each page is mapped by itself, a run ends with its page; else the direct map has
+        // them all in a row.
+        let step = if cfg!(CONFIG_KMAP_LOCAL) {
+            (end - at).min(kernel::page::PAGE_SIZE - in_page)
+        } else {
+            end - at
+        };
+        // SAFETY: The page at `at` is one of those that the caller vouches for.
+        let base = unsafe { bindings::kmap_local_page(page.add(at / kernel::page::PAGE_SIZE)) };
+        // SAFETY: `in_page` is within the mapped page.
+        f(unsafe { base.cast::<u8>().add(in_page) }, step);
+        // SAFETY: `base` was mapped above, last.
+        unsafe { bindings::kunmap_local(base) };
+        at += step;
+    }
+}
+
+/// A position in memory that data is sent from or received into.
+///
+/// Clones are cheap and independent, and the memory stays valid while one exists.
+///
+/// # Invariants
+///
+/// The memory of `pos` is valid for reads and writes while `_owner` is held.
+#[derive(Clone)]
+pub struct DataCursor {
+    pos: Position,
+    _owner: Option<Owner>,
+}
+
+// SAFETY: The memory is not bound to a task; it is only touched by raw copies.
+unsafe impl Send for DataCursor {}
+// SAFETY: Through a shared reference the memory is only read, by raw copies.
+unsafe impl Sync for DataCursor {}
+
+impl Default for DataCursor {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl DataCursor {
+    /// A cursor over nothing.
+    pub const fn empty() -> Self {
+        // INVARIANT: There is no memory.
+        Self {
+            pos: Position {
+                place: Place::Nothing,
+                remaining: 0,
+            },
+            _owner: None,
+        }
+    }
+
+    /// A cursor over all that the chain `bio`, `bio->bi_next`... has ahead; a null `bio` is an empty
+    /// chain. [`advance`](Self::advance) and [`take`](Self::take) make it the part for one object.
+    ///
+    /// # Safety
+    ///
+    /// While a clone of `owner` exists, the bios, their bvecs and their pages must be valid, the
+    /// iterators of the bios must not move, and the pages may be read and, if data is received into
+    /// the cursor, written.
+    pub unsafe fn from_bios(bio: *mut bindings::bio, owner: Owner) -> Self {
+        let Some(bio) = NonNull::new(bio) else {
+            return Self::empty();
+        };
+        // SAFETY: The caller says that the chain is valid.
+        let mut pos = unsafe { BioPos::start(bio) };
+        let mut remaining = pos.left;
+        let mut at = pos;
+        // SAFETY: As above.
+        while let Some(next) = unsafe { at.next_bio() } {
+            remaining += next.left;
+            at = next;
+        }
+        // SAFETY: As above. Nothing is skipped but empty bios and bvecs.
+        unsafe { pos.advance(0) };
+        // INVARIANT: The caller says that the memory is valid while the owner is held; the bytes
+        // were counted.
+        Self {
+            pos: Position {
+                place: Place::Bios(pos),
+                remaining,
+            },
+            _owner: Some(owner),
+        }
+    }
+
+    /// Bytes ahead.
+    pub fn remaining(&self) -> usize {
+        self.pos.remaining
+    }
+
+    /// Whether no bytes are ahead.
+    pub fn is_empty(&self) -> bool {
+        self.pos.remaining == 0
+    }
+
+    /// Moves on by `n` bytes, or to the end.
+    pub fn advance(&mut self, n: usize) {
+        // SAFETY: The memory is valid by the type invariant.
+        unsafe { self.pos.advance(n) };
+    }
+
+    /// A cursor over the next `n` bytes, or what there is.
+    pub fn take(&self, n: usize) -> Self {
+        let mut part = self.clone();
+        // INVARIANT: It only shrinks.
+        part.pos.remaining = part.pos.remaining.min(n);
+        part
+    }
+
+    /// CRC-32C of the next `n` bytes (or what there is), from `seed`. Does not move.
+    pub fn crc32c(&self, seed: u32, n: usize) -> u32 {
+        let mut crc = seed;
+        let mut pos = self.pos;
+        // SAFETY: The memory is valid by the type invariant, and so are the runs passed.
+        unsafe { pos.walk(n, |ptr, len| crc = crc32c_raw(crc, ptr, len)) };
+        crc
+    }
+
+    /// Zeroes the next `n` bytes (or what there is) and moves on.
+    pub fn zero_fill(&mut self, n: usize) {
+        // SAFETY: The memory is valid by the type invariant, and so are the runs passed.
+        unsafe { self.pos.walk(n, |ptr, len| ptr::write_bytes(ptr, 0, len)) };
+    }
+
+    /// Copies `src` into the memory ahead and moves on; returns how many bytes had room.
+    pub fn copy_from(&mut self, src: &[u8]) -> usize {
+        let mut from = src.as_ptr();
+        let n = src.len().min(self.pos.remaining);
+        // SAFETY: The memory is valid by the type invariant, and so are the runs passed, which add
+        // up to no more than `src` has. The pages of a request never hold a Rust slice.
+        unsafe {
+            self.pos.walk(n, |ptr, len| {
+                ptr::copy(from, ptr, len);
+                from = from.add(len);
+            })
+        };
+        n
+    }
+
+    /// Copies from the memory ahead to `dst` and moves on; returns how many bytes there were.
+    pub fn copy_to(&mut self, dst: &mut [u8]) -> usize {
+        let n = dst.len().min(self.pos.remaining);
+        let mut to = dst.as_mut_ptr();
+        // SAFETY: The memory is valid by the type invariant, and so are the runs passed, which add
+        // up to no more than `dst` has room for.
+        unsafe {
+            self.pos.walk(n, |ptr, len| {
+                ptr::copy(ptr.cast_const(), to, len);
+                to = to.add(len);
+            })
+        };
+        n
+    }
+
+    /// Calls `f` with an iterator of the kernel over what lies ahead in one piece, at most `max`
+    /// bytes, with the number of bytes, and whether its pages may be spliced (for `ITER_SOURCE`). Does
+    /// not move. `direction` is `ITER_SOURCE` or `ITER_DEST`.
+    pub(super) fn with_iter<R>(
+        &self,
+        direction: u32,
+        max: usize,
+        f: impl FnOnce(bindings::iov_iter, usize, bool) -> R,
+    ) -> R {
+        let mut iter = bindings::iov_iter::default();
+        let mut kvec = bindings::kvec::default();
+        let mut n = max.min(self.pos.remaining);
+        let mut spliceable = false;
+        match &self.pos.place {
+            Place::Bios(pos) if n > 0 => {
+                n = n.min(pos.left);
+                // SAFETY: The chain is valid by the type invariant, and has `n` bytes left in this
+                // bio.
+                let (count, ok) = unsafe { pos.span(n, direction == bindings::ITER_SOURCE) };
+                spliceable = ok;
+                // SAFETY: As above: `count` bvecs hold the bytes passed and those ahead.
+                unsafe {
+                    bindings::iov_iter_bvec(&mut iter, direction, pos.bvec(), count, pos.done + n);
+                    bindings::iov_iter_advance(&mut iter, pos.done);
+                }
+            }
+            Place::Buffer(ptr) if n > 0 => {
+                kvec.iov_base = ptr.as_ptr().cast();
+                kvec.iov_len = n;
+                // SAFETY: `n` bytes are valid there by the type invariant.
+                unsafe { bindings::iov_iter_kvec(&mut iter, direction, &kvec, 1, n) };
+            }
+            Place::Nothing | Place::Bios(_) | Place::Buffer(_) => {
+                n = 0;
+                // SAFETY: No bytes.
+                unsafe { bindings::iov_iter_kvec(&mut iter, direction, &kvec, 0, 0) };
+            }
+        }
+        f(iter, n, spliceable)
+    }
+}
+
+/// A buffer of our own that cursors can stand in.
+///
+/// # Invariants
+///
+/// `start` points at the bytes of `bytes`, which are touched through cursors alone while the buffer
+/// is shared.
+pub struct DataBuf {
+    bytes: KVVec<u8>,
+    start: NonNull<u8>,
+}
+
+// SAFETY: Plain memory.
+unsafe impl Send for DataBuf {}
+// SAFETY: While shared, the bytes are touched by the raw copies of cursors alone.
+unsafe impl Sync for DataBuf {}
+
+impl DataBuf {
+    /// A buffer with the bytes of `bytes`.
+    pub fn new(mut bytes: KVVec<u8>) -> Result<Arc<Self>> {
+        let start = NonNull::new(bytes.as_mut_ptr()).ok_or(EINVAL)?;
+        // INVARIANT: The bytes do not move while the vector is not touched.
+        Ok(Arc::new(Self { bytes, start }, GFP_KERNEL)?)
+    }
+
+    /// A buffer of `len` zero bytes.
+    pub fn zeroed(len: usize) -> Result<Arc<Self>> {
+        Self::new(KVVec::from_elem(0, len, GFP_KERNEL)?)
+    }
+
+    /// A cursor at the start.
+    pub fn cursor(self: &Arc<Self>) -> DataCursor {
+        // INVARIANT: The owner keeps the bytes.
+        DataCursor {
+            pos: Position {
+                place: Place::Buffer(self.start),
+                remaining: self.bytes.len(),
+            },
+            _owner: Some(Owner::from_arc(self.clone())),
+        }
+    }
+
+    /// The bytes, if no cursor is left (`None` otherwise: then the last cursor frees them).
+    pub fn into_vec(self: Arc<Self>) -> Option<KVVec<u8>> {
+        let unique = Arc::into_unique_or_drop(self)?;
+        Some(core::mem::take(&mut Pin::into_inner(unique).bytes))
+    }
+}

@@ -6,14 +6,21 @@
 //! tests. Nothing here calls anything but `core`, `kernel`'s allocation and error types, and itself.
 
 pub mod auth;
+pub mod cephx;
+pub mod cls;
 pub mod crush;
 pub mod crypto;
 pub mod error;
 pub mod key;
+pub mod message;
+pub mod mon_msg;
 pub mod msg;
 pub mod msgr1;
 pub mod msgr2;
+pub mod osd_op;
 pub mod session;
+pub mod striper;
 mod table;
 pub mod types;
+pub mod watch;
 pub mod wire;

@@ -18,7 +18,8 @@ pub struct NoIoScope {
 
 impl NoIoScope {
     /// Begins a scope.
-    #[inline]
+    // Not inlined into other modules, for which the C helper is not there.
+    #[inline(never)]
     pub fn enter() -> Self {
         Self {
             // SAFETY: Changes a flag of the current task; the type is not `Send`, so `drop` restores
@@ -30,7 +31,7 @@ impl NoIoScope {
 }
 
 impl Drop for NoIoScope {
-    #[inline]
+    #[inline(never)]
     fn drop(&mut self) {
         // SAFETY: `previous` comes from the matching save in this task.
         unsafe { bindings::net_ceph_noio_restore(self.previous) };

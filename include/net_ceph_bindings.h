@@ -10,6 +10,8 @@
 #include <crypto/aes.h>
 #include <linux/crc32c.h>
 #include <linux/delay.h>
+#include <linux/key-type.h>
+#include <linux/keyctl.h>
 #include <linux/tcp.h>
 
 #include "net_ceph_helpers.h"

@@ -8,7 +8,7 @@
 
 #include <crypto/aes.h>
 #include <linux/bvec.h>
-#include <linux/key-type.h>
+#include <linux/key.h>
 #include <net/sock.h>
 
 /* The callbacks of a socket that a client replaces. */
@@ -53,6 +53,9 @@ unsigned int net_ceph_noio_save(void);
 void net_ceph_noio_restore(unsigned int flags);
 
 void net_ceph_memzero(void *p, size_t len);
+
+/* The first word of a key's payload. */
+void *net_ceph_key_data(const struct key *key);
 
 /* The parameter of aes_encrypt() is a transparent union. */
 void net_ceph_aes_encrypt(const struct aes_key *key, u8 *out, const u8 *in);

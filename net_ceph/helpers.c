@@ -109,6 +109,11 @@ void net_ceph_memzero(void *p, size_t len)
 	memzero_explicit(p, len);
 }
 
+void *net_ceph_key_data(const struct key *key)
+{
+	return key->payload.data[0];
+}
+
 void net_ceph_aes_encrypt(const struct aes_key *key, u8 *out, const u8 *in)
 {
 	aes_encrypt(key, out, in);

@@ -5,7 +5,13 @@
 
 #include "rbd_helpers.h"
 
-unsigned int rbd_rq_bytes(const struct request *rq)
+unsigned int rbd_num_present_cpus(void)
 {
-	return blk_rq_bytes(rq);
+	return num_present_cpus();
+}
+
+struct gendisk *rbd_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *lim,
+			       void *queuedata)
+{
+	return blk_mq_alloc_disk(set, lim, queuedata);
 }

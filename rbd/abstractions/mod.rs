@@ -5,3 +5,13 @@
 //! This folder is the only place in the crate with `unsafe` and foreign functions.
 
 mod bindings;
+
+pub(crate) mod bus;
+pub(crate) mod device;
+pub(crate) mod disk;
+pub(crate) mod limits;
+pub(crate) mod major;
+pub(crate) mod module;
+pub(crate) mod request;
+mod tag_set;
+pub(crate) mod text;

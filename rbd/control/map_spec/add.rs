@@ -8,7 +8,7 @@ use kernel::prelude::*;
 use net_ceph::options::{parse_monitors, split_key_value, Bytes, KeyStore, OptionError, Options};
 
 /// Stands for the image itself where a snapshot name is expected.
-pub const SNAP_HEAD: &[u8] = b"-";
+const SNAP_HEAD: &[u8] = b"-";
 
 /// Longest snapshot name: the name of a directory entry less `snap_`, from the days when
 /// snapshots were such entries (Linux `drivers/block/rbd.c`, `RBD_MAX_SNAP_NAME_LEN`).

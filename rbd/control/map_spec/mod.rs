@@ -9,6 +9,6 @@ mod add;
 mod options;
 mod remove;
 
-pub use add::{MapSpec, SNAP_HEAD};
+pub use add::MapSpec;
 pub use options::{CompressionHint, MapOptions};
 pub use remove::RemoveSpec;

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Disks: a block device, its queue and who has it open.
+//!
+//! C header: [`include/linux/blkdev.h`](srctree/include/linux/blkdev.h)
+
+use super::{
+    bindings,
+    device::Device,
+    limits::{Limits, SECTOR_SIZE},
+    module::{ModuleRef, THIS_MODULE},
+    request::Request,
+    tag_set::TagSet,
+};
+use core::{fmt::Write, marker::PhantomData};
+use kernel::{
+    error::{from_err_ptr, from_result, to_result},
+    ffi, fmt, new_mutex, new_spinlock,
+    prelude::*,
+    str::NullTerminatedFormatter,
+    sync::{aref::ARef, Arc, ArcBorrow, Mutex, SpinLock},
+};
+
+/// What stands behind a disk.
+pub(crate) trait Driver: Sized + Send + Sync + 'static {
+    /// State of a request under way, made once per tag.
+    type Tag: Send + Sync;
+
+    /// Makes the state of a tag. May sleep.
+    fn new_tag(&self) -> Result<Self::Tag>;
+
+    /// Takes a request on. May sleep, in a scope where allocations do no I/O. With `last` unset
+    /// more requests follow at once, or else [`commit_rqs`](Self::commit_rqs).
+    fn queue_rq(this: ArcBorrow<'_, Self>, rq: ARef<Request<Self>>, last: bool);
+
+    /// No request follows the last one after all. May sleep, as above.
+    fn commit_rqs(this: ArcBorrow<'_, Self>);
+}
+
+/// How a disk is to be.
+pub(crate) struct DiskParams<'a> {
+    /// Its name in `/dev`.
+    pub(crate) name: fmt::Arguments<'a>,
+    /// Its major number, which must stay registered.
+    pub(crate) major: u32,
+    /// Its first minor number.
+    pub(crate) first_minor: u32,
+    /// Minor numbers for it and its partitions.
+    pub(crate) minors: u32,
+    /// Tags per hardware queue.
+    pub(crate) queue_depth: u32,
+    /// What it can do.
+    pub(crate) limits: Limits,
+    /// Size in bytes; a broken sector at the end is left out.
+    pub(crate) size: u64,
+    /// Refuse writes.
+    pub(crate) read_only: bool,
+}
+
+/// A disk that nobody can see yet.
+///
+/// # Invariants
+///
+/// `raw` is valid, uses `tags`, and has a reference to `shared` as its private data.
+pub(crate) struct Disk<D: Driver> {
+    raw: *mut bindings::gendisk,
+    shared: Arc<Shared<D>>,
+    size: Arc<DiskSize>,
+    _tags: Pin<KBox<TagSet<D>>>,
+    added: bool,
+}
+
+// SAFETY: A `struct gendisk` belongs to no thread.
+unsafe impl<D: Driver> Send for Disk<D> {}
+// SAFETY: The functions called with `&Disk` do their own locking.
+unsafe impl<D: Driver> Sync for Disk<D> {}
+
+/// What lives as long as anyone has the disk open, and longer than [`Disk`] if it is torn from
+/// under its users.
+#[pin_data]
+struct Shared<D> {
+    #[pin]
+    users: SpinLock<Users>,
+    // Lives as long, and so does what it owns, e.g. the minor number.
+    _driver: Arc<D>,
+    _module: ModuleRef,
+}
+
+struct Users {
+    open: usize,
+    removing: bool,
+}
+
+/// The size of a disk, for whoever learns that it changed.
+#[pin_data]
+pub(crate) struct DiskSize {
+    // `None` once the disk is being removed.
+    #[pin]
+    disk: Mutex<Option<DiskPtr>>,
+}
+
+struct DiskPtr(*mut bindings::gendisk);
+
+// SAFETY: A `struct gendisk` belongs to no thread.
+unsafe impl Send for DiskPtr {}
+
+impl DiskSize {
+    /// Sets the size in bytes and tells user space; does nothing when the disk is going. May sleep.
+    pub(crate) fn set(&self, size: u64) {
+        if let Some(DiskPtr(raw)) = *self.disk.lock() {
+            let sectors = size / u64::from(SECTOR_SIZE);
+            // SAFETY: The disk is valid, or this would be `None`.
+            unsafe { bindings::set_capacity_and_notify(raw, sectors) };
+        }
+    }
+}
+
+impl<D: Driver> Disk<D> {
+    /// Makes a disk served by `driver`. May sleep.
+    pub(crate) fn new(driver: Arc<D>, params: DiskParams<'_>) -> Result<Self> {
+        let (driver_ref, module) = (driver.clone(), ModuleRef::get()?);
+        let shared = Arc::pin_init(
+            pin_init!(Shared {
+                users <- new_spinlock!(Users { open: 0, removing: false }),
+                _driver: driver_ref,
+                _module: module,
+            }),
+            GFP_KERNEL,
+        )?;
+        let tags = KBox::pin_init(TagSet::new(driver, params.queue_depth), GFP_KERNEL)?;
+        let mut lim = params.limits.to_queue_limits();
+        let size = Arc::pin_init(pin_init!(DiskSize { disk <- new_mutex!(None) }), GFP_KERNEL)?;
+        let data = Arc::as_ptr(tags.driver()).cast_mut();
+        // SAFETY: The tag set and the limits are initialised. The driver outlives the queue: the
+        // latter ends in `drop` below, the former after it.
+        let raw = from_err_ptr(unsafe {
+            bindings::rbd_alloc_disk(tags.as_ptr(), &mut lim, data.cast())
+        })?;
+        // SAFETY: Nobody else knows the disk yet.
+        unsafe {
+            (*raw).fops = &Callbacks::<D>::FOPS;
+            (*raw).private_data = Arc::into_raw(shared.clone()).cast_mut().cast();
+            (*raw).major = i32::try_from(params.major)?;
+            (*raw).first_minor = i32::try_from(params.first_minor)?;
+            (*raw).minors = i32::try_from(params.minors)?;
+        }
+        // INVARIANT: As set up above.
+        let disk = Self {
+            raw,
+            shared,
+            size,
+            _tags: tags,
+            added: false,
+        };
+        // SAFETY: Nobody else knows the disk yet.
+        let name = unsafe { &mut (*raw).disk_name };
+        NullTerminatedFormatter::new(name)
+            .ok_or(EINVAL)?
+            .write_fmt(params.name)?;
+        // SAFETY: The disk is valid.
+        unsafe {
+            bindings::set_capacity(raw, params.size / u64::from(SECTOR_SIZE));
+            bindings::set_disk_ro(raw, params.read_only);
+        }
+        *disk.size.disk.lock() = Some(DiskPtr(raw));
+        Ok(disk)
+    }
+
+    /// Shows the disk to the world, as a child of `parent`; reads its partition table. May sleep.
+    pub(crate) fn add<T: Send + Sync>(&mut self, parent: &Device<T>) -> Result {
+        // SAFETY: The disk is valid and was not added before: this is called once, by whoever made
+        // it. The parent is a registered device.
+        to_result(unsafe {
+            bindings::device_add_disk(parent.as_ptr(), self.raw, core::ptr::null_mut())
+        })?;
+        self.added = true;
+        Ok(())
+    }
+
+    /// Its size, to be set when it changes.
+    pub(crate) fn size(&self) -> &Arc<DiskSize> {
+        &self.size
+    }
+
+    /// Keeps further users out. `EBUSY` if there are some, unless `force`d; `EINPROGRESS` if that
+    /// was done before.
+    pub(crate) fn begin_removal(&self, force: bool) -> Result {
+        let mut users = self.shared.users.lock();
+        if users.open > 0 && !force {
+            return Err(EBUSY);
+        }
+        if core::mem::replace(&mut users.removing, true) {
+            return Err(EINPROGRESS);
+        }
+        Ok(())
+    }
+
+    /// Waits for what is under way, and fails what comes after. May sleep.
+    pub(crate) fn mark_dead(&self) {
+        // SAFETY: The disk is valid. Freezing may not allocate with I/O, hence the scope.
+        unsafe {
+            let _noio = net_ceph::abstractions::task::NoIoScope::enter();
+            let queue = (*self.raw).queue;
+            bindings::blk_mq_freeze_queue_nomemsave(queue);
+            bindings::blk_mark_disk_dead(self.raw);
+            bindings::blk_mq_unfreeze_queue_nomemrestore(queue);
+        }
+    }
+}
+
+impl<D: Driver> Drop for Disk<D> {
+    fn drop(&mut self) {
+        *self.size.disk.lock() = None;
+        // SAFETY: The disk is valid. Once it is deleted no request reaches the tag set, and nothing
+        // but the open files that may be left uses it; those it stays for until `free_disk`. One
+        // that was never added does not call that.
+        unsafe {
+            if self.added {
+                bindings::del_gendisk(self.raw);
+            } else {
+                drop(Arc::from_raw(
+                    (*self.raw).private_data.cast::<Shared<D>>().cast_const(),
+                ));
+            }
+            bindings::put_disk(self.raw);
+        }
+    }
+}
+
+/// What the block layer calls.
+struct Callbacks<D>(PhantomData<D>);
+
+impl<D: Driver> Callbacks<D> {
+    const FOPS: bindings::block_device_operations = bindings::block_device_operations {
+        open: Some(Self::open),
+        release: Some(Self::release),
+        free_disk: Some(Self::free_disk),
+        owner: THIS_MODULE,
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `disk` must be the disk of a [`Disk`], and not freed.
+    unsafe fn shared<'a>(disk: *mut bindings::gendisk) -> &'a Shared<D> {
+        // SAFETY: By the type invariant of `Disk`, until `free_disk`.
+        unsafe { &*(*disk).private_data.cast::<Shared<D>>() }
+    }
+
+    unsafe extern "C" fn open(
+        disk: *mut bindings::gendisk,
+        _mode: bindings::blk_mode_t,
+    ) -> ffi::c_int {
+        // SAFETY: The block layer passes a live disk.
+        let shared = unsafe { Self::shared(disk) };
+        from_result(|| {
+            let mut users = shared.users.lock();
+            if users.removing {
+                return Err(ENOENT);
+            }
+            users.open += 1;
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn release(disk: *mut bindings::gendisk) {
+        // SAFETY: The block layer passes a live disk.
+        let shared = unsafe { Self::shared(disk) };
+        shared.users.lock().open -= 1;
+    }
+
+    unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
+        // SAFETY: The block layer calls this once, last; the reference is the one from `new`.
+        drop(unsafe { Arc::from_raw((*disk).private_data.cast::<Shared<D>>().cast_const()) });
+    }
+}

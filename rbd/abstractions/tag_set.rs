@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Tags: the requests a device can have under way, each with room for the driver's data.
+//!
+//! C header: [`include/linux/blk-mq.h`](srctree/include/linux/blk-mq.h)
+
+use super::{
+    bindings,
+    disk::Driver,
+    request::{Pdu, Request},
+};
+use core::marker::PhantomData;
+use kernel::{
+    error::{from_result, to_result},
+    ffi,
+    prelude::*,
+    sync::{Arc, ArcBorrow},
+    types::Opaque,
+};
+use net_ceph::abstractions::task::NoIoScope;
+
+/// A set of tags that `D` serves.
+///
+/// # Invariants
+///
+/// `raw` was set up by `blk_mq_alloc_tag_set()`, with the pointer of `driver` as its `driver_data`.
+#[pin_data(PinnedDrop)]
+pub(super) struct TagSet<D: Driver> {
+    #[pin]
+    raw: Opaque<bindings::blk_mq_tag_set>,
+    driver: Arc<D>,
+}
+
+impl<D: Driver> TagSet<D> {
+    /// One hardware queue per CPU, with `depth` tags each. May sleep.
+    pub(super) fn new(driver: Arc<D>, depth: u32) -> impl PinInit<Self, Error> {
+        let data = Arc::as_ptr(&driver).cast_mut();
+        // INVARIANT: As set up here.
+        try_pin_init!(Self {
+            raw <- Opaque::try_ffi_init(move |slot: *mut bindings::blk_mq_tag_set| {
+                let mut set: bindings::blk_mq_tag_set = pin_init::zeroed();
+                set.ops = &Callbacks::<D>::OPS;
+                // SAFETY: Only counts.
+                set.nr_hw_queues = unsafe { bindings::rbd_num_present_cpus() };
+                set.queue_depth = depth;
+                set.numa_node = bindings::NUMA_NO_NODE;
+                set.cmd_size = size_of::<Pdu<D>>() as u32;
+                // Submission may sleep: it takes the client's locks and writes to sockets.
+                set.flags = bindings::BLK_MQ_F_BLOCKING;
+                set.driver_data = data.cast();
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(set) };
+                // SAFETY: `slot` was initialised above and is pinned.
+                to_result(unsafe { bindings::blk_mq_alloc_tag_set(slot) })
+            }),
+            driver,
+        })
+    }
+
+    pub(super) fn as_ptr(&self) -> *mut bindings::blk_mq_tag_set {
+        self.raw.get()
+    }
+
+    pub(super) fn driver(&self) -> &Arc<D> {
+        &self.driver
+    }
+}
+
+#[pinned_drop]
+impl<D: Driver> PinnedDrop for TagSet<D> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By the type invariant. No disk uses the set any more: `Disk` drops its disk first.
+        unsafe { bindings::blk_mq_free_tag_set(self.raw.get()) };
+    }
+}
+
+/// What the block layer calls.
+struct Callbacks<D>(PhantomData<D>);
+
+impl<D: Driver> Callbacks<D> {
+    const OPS: bindings::blk_mq_ops = bindings::blk_mq_ops {
+        queue_rq: Some(Self::queue_rq),
+        commit_rqs: Some(Self::commit_rqs),
+        init_request: Some(Self::init_request),
+        exit_request: Some(Self::exit_request),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// `hctx` belongs to a disk whose tag set is a live `TagSet<D>`.
+    unsafe fn driver<'a>(hctx: *mut bindings::blk_mq_hw_ctx) -> ArcBorrow<'a, D> {
+        // SAFETY: `Disk` makes the driver its queue's data, and holds a reference to it for as long
+        // as the queue exists.
+        unsafe { ArcBorrow::from_raw((*(*hctx).queue).queuedata.cast::<D>()) }
+    }
+
+    unsafe extern "C" fn queue_rq(
+        hctx: *mut bindings::blk_mq_hw_ctx,
+        bd: *const bindings::blk_mq_queue_data,
+    ) -> bindings::blk_status_t {
+        // What is submitted here may be the write-out that frees memory.
+        let _noio = NoIoScope::enter();
+        // SAFETY: The block layer passes valid pointers, and hands us the request, whose private
+        // data `init_request` has set up.
+        let (driver, rq, last) =
+            unsafe { (Self::driver(hctx), Request::start((*bd).rq), (*bd).last) };
+        D::queue_rq(driver, rq, last);
+        bindings::BLK_STS_OK as bindings::blk_status_t
+    }
+
+    unsafe extern "C" fn commit_rqs(hctx: *mut bindings::blk_mq_hw_ctx) {
+        let _noio = NoIoScope::enter();
+        // SAFETY: The block layer passes a valid pointer.
+        D::commit_rqs(unsafe { Self::driver(hctx) });
+    }
+
+    unsafe extern "C" fn init_request(
+        set: *mut bindings::blk_mq_tag_set,
+        rq: *mut bindings::request,
+        _hctx: ffi::c_uint,
+        _node: ffi::c_int,
+    ) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: By the type invariant of `TagSet`, which owns the set.
+            let driver = unsafe { ArcBorrow::from_raw((*set).driver_data.cast::<D>()) };
+            let pdu = Pdu::new(&*driver)?;
+            // SAFETY: The private data of a new request is ours to initialise.
+            unsafe { Pdu::of(rq).write(pdu) };
+            Ok(0)
+        })
+    }
+
+    unsafe extern "C" fn exit_request(
+        _set: *mut bindings::blk_mq_tag_set,
+        rq: *mut bindings::request,
+        _hctx: ffi::c_uint,
+    ) {
+        // SAFETY: `init_request` has initialised it; nobody uses it any more.
+        unsafe { Pdu::<D>::of(rq).drop_in_place() };
+    }
+}

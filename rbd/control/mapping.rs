@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a mapped image must offer, so that it can be shown as a device.
+
+use super::{ids::Id, map_spec::MapSpec};
+use crate::abstractions::{
+    disk::{DiskSize, Driver},
+    limits::Limits,
+    text::Text,
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// What a mapping is a mapping of.
+pub(crate) struct ImageNames<'a> {
+    /// Pool name.
+    pub(crate) pool: &'a [u8],
+    /// Pool id.
+    pub(crate) pool_id: u64,
+    /// Namespace in the pool, empty for the default one.
+    pub(crate) pool_ns: &'a [u8],
+    /// Image name.
+    pub(crate) image: &'a [u8],
+    /// Image id.
+    pub(crate) image_id: &'a [u8],
+    /// Snapshot name, `-` for the image itself.
+    pub(crate) snap: &'a [u8],
+    /// Snapshot id, all ones for the image itself.
+    pub(crate) snap_id: u64,
+}
+
+/// An open image that serves a disk.
+pub(crate) trait Mapping: Driver {
+    /// Opens what `spec` says, for the device `id`. May sleep, for the mount timeout at most.
+    fn open(spec: MapSpec, id: Id) -> Result<Arc<Self>>;
+
+    /// The disk stands: from now on `disk` is to be told when the size changes.
+    fn attach(&self, disk: Arc<DiskSize>);
+
+    /// The disk is gone: let go of everything in the cluster. Called once. May sleep.
+    fn close(&self);
+
+    /// What the disk can do.
+    fn limits(&self) -> Limits;
+    /// Tags per hardware queue.
+    fn queue_depth(&self) -> u32;
+    /// Whether writes are refused.
+    fn read_only(&self) -> bool;
+    /// Size in bytes.
+    fn size(&self) -> u64;
+    /// Feature bits of the image.
+    fn features(&self) -> u64;
+    /// What it is.
+    fn names(&self) -> ImageNames<'_>;
+    /// Id that the cluster gave our client.
+    fn client_id(&self) -> u64;
+    /// Writes our client's address as `ip:port/nonce`.
+    fn client_addr(&self, out: &mut Text<'_>) -> Result;
+    /// Id of the cluster.
+    fn cluster_fsid(&self) -> [u8; 16];
+    /// Reads the image's header anew. May sleep.
+    fn refresh(&self) -> Result;
+}

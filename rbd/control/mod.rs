@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The driver's face in sysfs: `/sys/bus/rbd` with its control files, and the attributes of mapped
+//! devices.
+
+mod attributes;
+mod bus;
+mod ids;
+pub mod map_spec;
+mod mapping;
+mod registry;
+
+pub(crate) use ids::Id;
+pub(crate) use mapping::{ImageNames, Mapping};
+pub(crate) use registry::Rbd;

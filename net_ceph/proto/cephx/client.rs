@@ -151,7 +151,7 @@ impl AuthClient {
     /// tickets.
     pub(super) fn take_challenge(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         payload: &[u8],
         out: &mut KVec<u8>,
     ) -> ProtoResult {
@@ -171,7 +171,7 @@ impl AuthClient {
     /// Takes the reply to our request: `u16 op`, `i32 result`, and what `op` brings.
     pub(super) fn take_reply(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         global_id: u64,
         payload: &[u8],
         now: u64,
@@ -220,7 +220,7 @@ impl AuthClient {
     /// A refusal (wrong key, unknown client, method not allowed) is [`Reason::Refused`].
     pub fn handle_auth_reply(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         reply: &AuthReply<'_>,
         now: u64,
         out: &mut KVec<u8>,
@@ -267,7 +267,7 @@ impl AuthClient {
     /// there is something to send. To be asked regularly while the monitor session is up.
     pub fn renewal(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         now: u64,
         out: &mut KVec<u8>,
     ) -> ProtoResult<bool> {
@@ -355,7 +355,7 @@ impl AuthClient {
 
     /// Appends `CEPHX_GET_AUTH_SESSION_KEY`: the op and a `CephXAuthenticate`, which proves that we
     /// hold the key and carries the old ticket.
-    fn ask_for_auth_ticket(&mut self, crypto: &impl Crypto, out: &mut KVec<u8>) -> ProtoResult {
+    fn ask_for_auth_ticket(&mut self, crypto: &dyn Crypto, out: &mut KVec<u8>) -> ProtoResult {
         let key = self
             .key
             .as_ref()
@@ -383,7 +383,7 @@ impl AuthClient {
     /// `u8 struct_v`, `u32 services`.
     fn ask_for_service_tickets(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         services: u32,
         out: &mut KVec<u8>,
     ) -> ProtoResult {
@@ -409,7 +409,7 @@ impl AuthClient {
     /// sealed with the AUTH ticket's key. Returns the connection secret.
     fn take_auth_ticket(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         d: &mut Decoder<'_>,
         now: u64,
     ) -> ProtoResult<KVec<u8>> {
@@ -449,7 +449,7 @@ fn sub_blob<'a>(d: &mut Decoder<'a>, step: &'static str) -> ProtoResult<Decoder<
 /// The proof that we hold `key`: both challenges sealed with it, length in front, folded to 64 bits by
 /// XOR of the whole words (Ceph `src/auth/cephx/CephxProtocol.cc`, `cephx_calc_client_server_challenge`).
 fn prove(
-    crypto: &impl Crypto,
+    crypto: &dyn Crypto,
     key: &CryptoKey,
     server_challenge: u64,
     client_challenge: u64,

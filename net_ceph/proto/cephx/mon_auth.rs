@@ -15,16 +15,16 @@ use kernel::prelude::*;
 const EOPNOTSUPP: i32 = -95;
 
 /// A short-lived view: made under the lock that guards `client`, for one call.
-pub struct MonAuth<'a, C: Crypto> {
+pub struct MonAuth<'a> {
     /// The state, exclusively ours for this call.
     pub client: &'a mut AuthClient,
     /// The crypto provider.
-    pub crypto: &'a C,
+    pub crypto: &'a dyn Crypto,
     /// Seconds of the clock that tickets are measured with.
     pub now: u64,
 }
 
-impl<C: Crypto> ConnectionAuth for MonAuth<'_, C> {
+impl ConnectionAuth for MonAuth<'_> {
     fn auth_request(&mut self, out: &mut KVec<u8>) -> ProtoResult<u32> {
         self.client.mon_request(out)
     }

@@ -21,7 +21,7 @@ const MAX_SEALED: usize = 256 * 1024;
 
 /// Appends a sealed blob, length first: what `f` writes is its contents.
 pub fn seal(
-    crypto: &impl Crypto,
+    crypto: &dyn Crypto,
     key: &SessionKey,
     out: &mut Encoder<'_>,
     f: impl FnOnce(&mut Encoder<'_>) -> ProtoResult,
@@ -39,7 +39,7 @@ pub fn seal(
 
 /// Opens an envelope that stands behind its `u32` length in `d`; returns its contents.
 pub fn open(
-    crypto: &impl Crypto,
+    crypto: &dyn Crypto,
     key: &SessionKey,
     d: &mut Decoder<'_>,
     step: &'static str,
@@ -51,7 +51,7 @@ pub fn open(
 ///
 /// A wrong key shows as padding or a magic that do not verify: [`Reason::BadAuth`].
 pub fn open_bare(
-    crypto: &impl Crypto,
+    crypto: &dyn Crypto,
     key: &SessionKey,
     sealed: &[u8],
     step: &'static str,

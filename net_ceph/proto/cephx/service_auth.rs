@@ -178,7 +178,7 @@ impl<C: Crypto> ConnectionAuth for ServiceAuth<C> {
 /// the ticket's key, a `CephXAuthorize`: `u8 2`, `u64 nonce`, `u8 have_challenge`, `u64 challenge + 1`
 /// (Ceph `src/auth/cephx/CephxProtocol.h`).
 pub(super) fn encode_authorizer(
-    crypto: &impl Crypto,
+    crypto: &dyn Crypto,
     ticket: &ServiceTicket,
     nonce: u64,
     challenge: Option<u64>,

@@ -142,7 +142,7 @@ impl TicketStore {
     /// With `expected`, tickets of other services are an error.
     pub fn take_reply(
         &mut self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         key: &SessionKey,
         expected: u32,
         d: &mut Decoder<'_>,
@@ -168,7 +168,7 @@ impl TicketStore {
 
     fn decode_one(
         &self,
-        crypto: &impl Crypto,
+        crypto: &dyn Crypto,
         key: &SessionKey,
         d: &mut Decoder<'_>,
         now: u64,

@@ -165,7 +165,8 @@ impl Session {
         }
     }
 
-    /// The peer agrees: opens the session, or first exchanges numbers if it is resumed.
+    /// The peer agrees: opens the session, or first exchanges the numbers of the last messages
+    /// received. Peers with `RECONNECT_SEQ` want that for new sessions too.
     fn on_ready<'i>(
         &mut self,
         reply: &ConnectReply,
@@ -190,7 +191,6 @@ impl Session {
                 Reason::Unsupported,
             ));
         }
-        let reconnected = self.connect_seq > 0;
         self.connect_seq = self.connect_seq.wrapping_add(1);
         self.link.peer_features = reply.features;
         self.link.lossy = reply.flags & CONNECT_LOSSY != 0;
@@ -200,12 +200,7 @@ impl Session {
             self.state = State::Seq;
             return Ok(Rx::Progress);
         }
-        self.state = State::Open;
-        Ok(Rx::Opened {
-            peer_features: reply.features,
-            reconnected,
-            acked_seq: 0,
-        })
+        Ok(self.open(0))
     }
 
     /// Takes the number of the last message that the peer has.
@@ -215,13 +210,16 @@ impl Session {
             return Ok((0, Rx::NeedMore { total }));
         }
         let acked_seq = Decoder::new(input).u64("msgr1: number of the last message")?;
+        Ok((total, self.open(acked_seq)))
+    }
+
+    fn open<'i>(&mut self, acked_seq: u64) -> Rx<'i> {
         self.state = State::Open;
-        let rx = Rx::Opened {
+        Rx::Opened {
             peer_features: self.link.peer_features,
-            reconnected: true,
+            reconnected: self.connect_seq > 1,
             acked_seq,
-        };
-        Ok((total, rx))
+        }
     }
 
     /// Bounds how often a peer can send us back.

@@ -22,7 +22,7 @@ pub(super) enum State {
     Banner,
     /// `CONNECT` is out.
     Connect,
-    /// The session is resumed; the number of the last message the peer has is awaited.
+    /// The peer agreed; the number of the last message it has is awaited.
     Seq,
     /// Messages flow.
     Open,

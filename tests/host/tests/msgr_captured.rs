@@ -475,10 +475,10 @@ fn replay_v1(cap: &Connection, keys: &Keys) -> Vec<Ev> {
                 }
             };
             let (mut sent, mut step) = (sent, step.to_vec());
-            if body[0] == 7 && body[38] == 0 {
+            if body[0] == 7 && body[37] == 0 {
                 // The C client does not call itself a client before it is authenticated. We do.
                 for bytes in [&mut sent, &mut step] {
-                    bytes.splice(38..54, []);
+                    bytes.splice(37..54, []);
                 }
             }
             assert_eq!(sent, step);

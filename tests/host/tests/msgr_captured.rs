@@ -425,7 +425,8 @@ fn replay_v1(cap: &Connection, keys: &Keys) -> Vec<Ev> {
             }
             let (step, rest) = stream.split_at(len);
             stream = rest;
-            let body = &step[if step.len() > 9 && step[0] == 8 { 9 } else { 0 }..];
+            let at = if step.len() > 9 && step[0] == 8 { 9 } else { 0 };
+            let body = &step[at..];
             let sent = match body[0] {
                 7 => {
                     let mut d = Decoder::new(&body[1..]);
@@ -478,7 +479,7 @@ fn replay_v1(cap: &Connection, keys: &Keys) -> Vec<Ev> {
             if body[0] == 7 && body[37] == 0 {
                 // The C client does not call itself a client before it is authenticated. We do.
                 for bytes in [&mut sent, &mut step] {
-                    bytes.splice(37..54, []);
+                    bytes.splice(at + 37..at + 54, []);
                 }
             }
             assert_eq!(sent, step);

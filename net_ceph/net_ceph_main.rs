@@ -18,11 +18,14 @@ module! {
     license: "GPL",
 }
 
-struct NetCeph;
+struct NetCeph {
+    _key_type: abstractions::key_type::KeyType,
+}
 
 impl kernel::Module for NetCeph {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("loaded\n");
-        Ok(Self)
+        Ok(Self {
+            _key_type: abstractions::key_type::KeyType::register()?,
+        })
     }
 }

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Tests of `net_ceph/abstractions` in a running kernel, against `serve.py` on the loopback.
+//!
+//! They run when the module is loaded, with a line for each in the log; loading fails with `EPROTO`
+//! when one fails.
+
+use kernel::prelude::*;
+
+mod bios;
+mod peer;
+mod small;
+mod sockets;
+mod work;
+
+module! {
+    type: SelfTest,
+    name: "ceph_selftest",
+    authors: ["The rbd-rs authors"],
+    description: "Tests of the abstractions of net_ceph",
+    license: "GPL",
+}
+
+struct SelfTest;
+
+/// Fails the test unless `$cond`, naming the place.
+#[macro_export]
+macro_rules! check {
+    ($cond:expr) => {
+        if !$cond {
+            pr_err!("{}:{}: {}\n", file!(), line!(), stringify!($cond));
+            return Err(EPROTO);
+        }
+    };
+}
+
+/// A test by name.
+type Test = (&'static str, fn() -> Result);
+
+const TESTS: &[Test] = &[
+    ("crc32c", small::crc32c_vector),
+    ("aes_cbc", small::aes_cbc_vectors),
+    ("hmac", small::hmac_vectors),
+    ("clocks", small::clocks),
+    ("wait", small::wait),
+    ("netns", small::netns),
+    ("keyring", small::keyring),
+    ("buffer_cursor", small::buffer_cursor),
+    ("bio_cursor", bios::cursor),
+    ("queue", work::queue),
+    ("queue_cancel", work::cancel),
+    ("queue_storm", work::storm),
+    ("echo_v4", sockets::echo_v4),
+    ("echo_v6", sockets::echo_v6),
+    ("echo_bios", sockets::echo_bios),
+    ("backpressure", sockets::backpressure),
+    ("refused", sockets::refused),
+    ("peer_closes", sockets::peer_closes),
+    ("peer_resets", sockets::peer_resets),
+    ("drop_while_busy", sockets::drop_while_busy),
+];
+
+impl kernel::Module for SelfTest {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let mut failed = 0;
+        for (name, test) in TESTS {
+            let result = test();
+            match result {
+                Ok(()) => pr_info!("ok {}\n", name),
+                Err(e) => {
+                    failed += 1;
+                    pr_info!("not ok {}: {}\n", name, e.to_errno());
+                }
+            }
+        }
+        pr_info!("{} passed, {} failed\n", TESTS.len() - failed, failed);
+        if failed == 0 {
+            Ok(Self)
+        } else {
+            Err(EPROTO)
+        }
+    }
+}

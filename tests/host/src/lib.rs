@@ -18,5 +18,8 @@ pub mod options;
 #[path = "../../../rbd/control/map_spec/mod.rs"]
 pub mod map_spec;
 
+#[path = "../../../rbd/io/plan.rs"]
+pub mod io_plan;
+
 // The name by which the block driver knows the client's crate.
 extern crate self as net_ceph;

@@ -18,6 +18,7 @@ pub mod msg;
 pub mod msgr1;
 pub mod msgr2;
 pub mod osd_op;
+pub mod osdmap;
 pub mod session;
 pub mod striper;
 mod table;

@@ -3,6 +3,7 @@
 //! Small helpers for large tables: fallible copies, and the sizes a map may reach.
 
 use super::error::{ProtoError, ProtoResult, Reason};
+use super::wire::Decoder;
 use kernel::prelude::*;
 
 /// A copy of a table. May sleep.
@@ -23,4 +24,16 @@ pub(super) fn offset(len: usize, step: &'static str) -> ProtoResult<u32> {
             },
         )
     })
+}
+
+/// Passes over a container whose items `skip` passes over.
+pub(super) fn skip_each(
+    d: &mut Decoder<'_>,
+    step: &'static str,
+    mut skip: impl FnMut(&mut Decoder<'_>) -> ProtoResult,
+) -> ProtoResult {
+    for _ in 0..d.u32(step)? {
+        skip(d)?;
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! The map has no version: newer fields follow older ones, and a map may end before any group of them.
 
 use super::super::error::{ProtoError, ProtoResult, Reason};
-use super::super::table::offset;
+use super::super::table::{offset, skip_each};
 use super::super::wire::Decoder;
 use super::{Algorithm, ArgGroup, Bucket, ChooseArg, CrushMap, Rule, Step, Tunables};
 use kernel::prelude::*;
@@ -53,15 +53,17 @@ impl CrushMap {
             "crush: item names",
             "crush: rule names",
         ] {
-            skip_map(d, step, |d| d.skip_blob(step))?;
+            skip_named(d, step)?;
         }
         map.decode_tunables(d)?;
         if !d.is_empty() {
-            skip_map(d, "crush: item classes", |d| d.skip(4, "crush: class"))?;
-            let step = "crush: class names";
-            skip_map(d, step, |d| d.skip_blob(step))?;
-            skip_map(d, "crush: class buckets", |d| {
-                skip_map(d, "crush: class bucket", |d| d.skip(4, "crush: class"))
+            skip_each(d, "crush: item classes", |d| d.skip(8, "crush: item class"))?;
+            skip_named(d, "crush: class names")?;
+            skip_each(d, "crush: class buckets", |d| {
+                d.skip(4, "crush: class bucket")?;
+                skip_each(d, "crush: class bucket", |d| {
+                    d.skip(8, "crush: class bucket")
+                })
             })?;
         }
         if !d.is_empty() {
@@ -299,16 +301,10 @@ impl CrushMap {
     }
 }
 
-/// Passes over a map with 32-bit keys whose values `skip_value` passes over.
-fn skip_map(
-    d: &mut Decoder<'_>,
-    step: &'static str,
-    mut skip_value: impl FnMut(&mut Decoder<'_>) -> ProtoResult,
-) -> ProtoResult {
-    let count = d.u32(step)?;
-    for _ in 0..count {
+/// Passes over a map from a 32-bit id to a name.
+fn skip_named(d: &mut Decoder<'_>, step: &'static str) -> ProtoResult {
+    skip_each(d, step, |d| {
         d.skip(4, step)?;
-        skip_value(d)?;
-    }
-    Ok(())
+        d.skip_blob(step)
+    })
 }

@@ -3,7 +3,7 @@
 
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The compiler must be the kernel's own.
-kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\).*/\1/p' $(KDIR)/include/config/auto.conf 2>/dev/null)
+kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\).*/\1/p' $(KDIR)/.config 2>/dev/null)
 toolchain = $(if $(findstring clang,$(kernel_cc)),LLVM=1,$(if $(kernel_cc),CC=$(kernel_cc)))
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(toolchain)
 

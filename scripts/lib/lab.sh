@@ -88,11 +88,11 @@ tree_path() {
 	echo "$LAB_CACHE/$LAB_SUITE-$key"
 }
 
-# in_tree COMMAND…   LAB_RUN (a directory) becomes /build/run when set; LAB_BIND_SRC replaces the checkout at /build/src.
+# in_tree COMMAND…   LAB_BIND_SRC replaces the checkout at /build/src.
 in_tree() {
 	LAB_TREE=${LAB_TREE:-$(tree_path)}
 	[ -e "$LAB_TREE/.complete" ] || die "the root file system is not there yet" "make it with: scripts/rootfs"
 	mkdir -p "$LAB_CACHE/kernels"
-	LAB_TREE=$LAB_TREE LAB_BIND_SRC=${LAB_BIND_SRC:-$LAB_SRC} LAB_KERNELS=$LAB_CACHE/kernels LAB_RUN=${LAB_RUN:-} \
+	LAB_TREE=$LAB_TREE LAB_BIND_SRC=${LAB_BIND_SRC:-$LAB_SRC} LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_RUN= \
 		unshare -m --propagation private bash "$LAB_SRC/scripts/lib/enter-tree" "$@"
 }

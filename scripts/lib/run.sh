@@ -56,7 +56,7 @@ run_begin() {
 	mkdir -p "$dir/etc-ceph" "$dir/log"
 	echo "$$ $(proc_name $$)" >"$dir/starting"
 	if [ -n "$owner" ]; then echo "$owner $(proc_name "$owner")" >"$dir/owner"; fi
-	LAB_TREE=$(tree_path) LAB_RUN=$dir LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_SRC=$LAB_SRC \
+	LAB_TREE=$(tree_path) LAB_BIND_RUN=$dir LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_SRC=$LAB_SRC \
 		setsid bash "$LAB_SRC/scripts/lib/supervise" "$dir" </dev/null >"$dir/log/supervise.log" 2>&1 &
 	for ((i = 0; i < 100; i++)); do
 		if [ -e "$dir/up" ] && [ -s "$dir/holder" ]; then break; fi

@@ -2,7 +2,7 @@
 
 //! Messenger v1, the client's side.
 //!
-//! `payload` knows the bytes of its structures, `handshake` the way from a TCP connection to an
+//! [`payload`] knows the bytes of its structures, `handshake` the way from a TCP connection to an
 //! open session, and `session` what happens then.
 //!
 //! ```text
@@ -14,7 +14,7 @@
 //! OSDs; towards monitors it happens in messages later).
 
 mod handshake;
-mod payload;
+pub mod payload;
 mod session;
 
 pub use session::Session;

@@ -2,7 +2,7 @@
 
 //! Messenger v2.1, the client's side, in crc mode.
 //!
-//! [`frame`] knows the bytes of a frame, `payload` those of control segments, `handshake` the way
+//! [`frame`] knows the bytes of a frame, [`payload`] those of control segments, `handshake` the way
 //! from a TCP connection to an open session, and `session` what happens then.
 //!
 //! ```text
@@ -15,7 +15,7 @@
 
 pub mod frame;
 mod handshake;
-mod payload;
+pub mod payload;
 mod session;
 
 pub use frame::CRC_SEED;

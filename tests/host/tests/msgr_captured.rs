@@ -346,8 +346,11 @@ fn step_len_v1(stream: &[u8]) -> usize {
     }
 }
 
-/// The connects that the C client sent: for each, the structure and the authorizer.
-fn connects_v1(mut stream: &[u8]) -> (Vec<(Vec<u8>, Vec<u8>)>, &[u8]) {
+/// `ceph_msg_connect` and the authorizer.
+type Connect = (Vec<u8>, Vec<u8>);
+
+/// The connects that the C client sent, and what follows them.
+fn connects_v1(mut stream: &[u8]) -> (Vec<Connect>, &[u8]) {
     let mut connects = Vec::new();
     stream = &stream[145..];
     // Its first word is the feature bits, no tag.

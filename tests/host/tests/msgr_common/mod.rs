@@ -13,6 +13,8 @@ use ceph_proto_host::proto::types::{features, AddrType, EntityAddr, EntityType, 
 use ceph_proto_host::rust_crypto::{crc32c, RustCrypto};
 use kernel::prelude::*;
 
+pub mod server;
+
 pub const KEY: [u8; 16] = *b"0123456789abcdef";
 pub const NONCE: u32 = 0xabcd_1234;
 pub const GLOBAL_ID: u64 = 4242;

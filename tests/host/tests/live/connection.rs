@@ -57,6 +57,16 @@ impl Conf {
     }
 }
 
+/// Keeps `bytes` as a test vector, in the folder that `CEPH_LIVE_RECORD` names, if it does.
+pub fn record(name: &str, bytes: &[u8]) {
+    let Some(folder) = std::env::var_os("CEPH_LIVE_RECORD") else {
+        return;
+    };
+    let path = Path::new(&folder).join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// A received message.
 pub struct Received {
     pub header: MsgHeader,
@@ -77,19 +87,16 @@ impl<A: ConnectionAuth> Connection<A> {
     /// Connects and waits until the session is open.
     pub fn open(
         protocol: Protocol,
-        peer: SocketAddr,
+        peer: EntityAddr,
         peer_type: EntityType,
+        nonce: u32,
         global_id: u64,
         auth: A,
     ) -> Result<Self, ProtoError> {
-        let kind = match protocol {
-            Protocol::Msgr1 => AddrType::LEGACY,
-            Protocol::Msgr2 => AddrType::MSGR2,
-        };
-        let stream = TcpStream::connect_timeout(&peer, PATIENCE).expect("the peer listens");
+        let sock = peer.sock.expect("an IP address");
+        let stream = TcpStream::connect_timeout(&sock, PATIENCE).expect("the peer listens");
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        let nonce = std::process::id();
         let session = Session::new(
             SessionConfig {
                 global_id,
@@ -103,7 +110,7 @@ impl<A: ConnectionAuth> Connection<A> {
                     sock: None,
                 },
                 peer_type,
-                peer_addr: EntityAddr::new(kind, 0, peer),
+                peer_addr: peer,
                 supported_features: features::SUPPORTED_DEFAULT,
                 required_features: features::REQUIRED_DEFAULT,
                 con_modes: &[CON_MODE_CRC],

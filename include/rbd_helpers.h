@@ -10,6 +10,7 @@
 static const unsigned int RBD_BLK_FEAT_STABLE_WRITES = (__force unsigned int)BLK_FEAT_STABLE_WRITES;
 static const unsigned int RBD_REQ_OP_MASK = (__force unsigned int)REQ_OP_MASK;
 
+bool rbd_single_major(void);
 unsigned int rbd_num_present_cpus(void);
 struct gendisk *rbd_alloc_disk(struct blk_mq_tag_set *set, struct queue_limits *lim,
 			       void *queuedata);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! References to this module, which keep its code loaded.
+//! This module: references, which keep its code loaded, and its parameter.
 //!
 //! C header: [`include/linux/module.h`](srctree/include/linux/module.h)
 
@@ -33,4 +33,10 @@ impl Drop for ModuleRef {
         // SAFETY: Gives back the reference that `get` took.
         unsafe { bindings::module_put(THIS_MODULE) };
     }
+}
+
+/// The parameter `single_major`: whether all devices share a major number.
+pub(crate) fn single_major() -> bool {
+    // SAFETY: Reads a variable that is set before any code of the module runs.
+    unsafe { bindings::rbd_single_major() }
 }

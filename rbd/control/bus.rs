@@ -16,13 +16,9 @@ use crate::{
     image::SUPPORTED_FEATURES,
 };
 use core::fmt::Write;
-use kernel::{
-    prelude::*,
-    str::{BStr, CString},
-    sync::ArcBorrow,
-};
+use kernel::{prelude::*, sync::ArcBorrow};
 use net_ceph::{
-    abstractions::{key_type::CephKeyType, task::capable_admin},
+    abstractions::{key_type, task::capable_admin},
     options::{KeyStore, OptionError},
     proto::key::CryptoKey,
 };
@@ -121,7 +117,14 @@ struct KernelKeys;
 
 impl KeyStore for KernelKeys {
     fn ceph_key(&self, name: &[u8]) -> Result<CryptoKey> {
-        let name = CString::try_from_fmt(fmt!("{}", BStr::from_bytes(name)))?;
-        CephKeyType::request(&name).map_err(|_| EPERM)
+        let mut description = KVec::with_capacity(name.len().saturating_add(1), GFP_KERNEL)?;
+        description.extend_from_slice(name, GFP_KERNEL)?;
+        description.push(0, GFP_KERNEL)?;
+        let description = CStr::from_bytes_with_nul(&description).map_err(|_| EINVAL)?;
+        // What keyrings say does not fit the control file: the log has it.
+        key_type::request(description).map_err(|e| {
+            pr_err!("keyring: {e:?}\n");
+            EPERM
+        })
     }
 }

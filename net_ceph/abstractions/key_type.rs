@@ -28,7 +28,7 @@ struct TypeCell(UnsafeCell<bindings::key_type>);
 unsafe impl Sync for TypeCell {}
 
 static KEY_TYPE: TypeCell = TypeCell(UnsafeCell::new(bindings::key_type {
-    name: c"ceph".as_ptr().cast(),
+    name: c"ceph".to_bytes_with_nul().as_ptr(),
     preparse: Some(preparse),
     free_preparse: Some(free_preparse),
     instantiate: Some(bindings::generic_key_instantiate),

@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod data;
 pub mod key_type;
 pub mod netns;
+mod owner;
 mod sock_addr;
 pub mod socket;
 pub mod task;

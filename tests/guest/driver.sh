@@ -32,9 +32,20 @@ t_unload() {
 	unload_driver
 }
 
-# Again and again, with the parameter's other value too.
-t_reload() {
+# Each device with a major of its own: the files are then `add` and `remove`.
+t_own_major() {
+	unload_driver
 	load_driver single_major=N
+	[ ! -e $BUS/add_single_major ] || fail 'add_single_major is there without single_major'
+	img om1 16
+	img om2 16
+	map om1
+	local major id=$ID
+	major=$(attr major)
+	map om2
+	[ "$(attr major)" != "$major" ] || fail 'two devices share a major'
+	unmap "$id" || fail "unmap: $ERRNO"
+	unmap || fail "unmap: $ERRNO"
 	unload_driver
 	load_driver
 }

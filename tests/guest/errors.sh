@@ -35,11 +35,11 @@ t_missing() {
 }
 
 t_remove() {
-	if add_raw 999 remove; then fail 'removed a device that does not exist'; fi
+	if unmap_once 999; then fail 'removed a device that does not exist'; fi
 	eq "$ERRNO" ENOENT 'errno'
-	if add_raw abc remove; then fail 'removed "abc"'; fi
+	if unmap_once abc; then fail 'removed "abc"'; fi
 	eq "$ERRNO" EINVAL 'errno'
-	if add_raw '0 gently' remove; then fail 'accepted an unknown word'; fi
+	if unmap_once 0 gently; then fail 'accepted an unknown word'; fi
 	eq "$ERRNO" EINVAL 'errno'
 }
 
@@ -64,9 +64,11 @@ t_caps() {
 
 t_keyring() {
 	img e5 16
-	keyctl add ceph client.lab "$(printf %s "$SECRET")" @u >/dev/null 2>/run/err || fail "keyctl add: $(cat /run/err)"
+	# The secret is the base64 form of what the key type takes. A session keyring of our own leads to the user's.
+	keyctl link @u @s 2>/dev/null || true
+	printf %s "$SECRET" | base64 -d | keyctl padd ceph client.lab @u >/dev/null 2>/run/err || fail "keyctl padd: $(cat /run/err)"
 	add_raw "$(monspec v2) name=admin,ms_mode=crc,key=client.lab rbd e5" || fail "map by key= : $ERRNO"
-	add_raw "$(mapped_ids)" remove
+	unmap "$(mapped_ids)" || fail "unmap: $ERRNO"
 	if keyctl add ceph client.bad 'not a key' @u >/dev/null 2>&1; then fail 'a malformed key was accepted'; fi
 }
 
@@ -89,7 +91,7 @@ t_unreachable() {
 t_second_monitor() {
 	img e7 16
 	add_raw "10.77.$GUEST_ID.77:3300,$(monspec v2) $(opts v2) rbd e7" || fail "map: $ERRNO"
-	add_raw "$(mapped_ids)" remove
+	unmap "$(mapped_ids)" || fail "unmap: $ERRNO"
 }
 
 t_features() {

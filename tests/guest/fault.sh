@@ -57,7 +57,7 @@ t_osd_all() {
 	local dd=$!
 	sleep 4
 	kill -0 $dd || fail "the write ended without an OSD: $(cat /run/err)"
-	if unmap; then fail 'unmapped with a request in flight'; fi
+	if unmap_once; then fail 'unmapped with a request in flight'; fi
 	eq "$ERRNO" EBUSY errno
 	start_daemon osd.0
 	start_daemon osd.1

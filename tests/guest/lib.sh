@@ -64,11 +64,14 @@ img() {
 	IMAGES+=("$name")
 }
 
+# With the module's parameter single_major (the default) devices are added by files of another name.
+bus_file() { if [ -e "$BUS/${1}_single_major" ]; then echo "${1}_single_major"; else echo "$1"; fi; }
+
 # add_raw STRING [FILE]   writes to the bus; the errno's name in ERRNO, empty when it worked
 add_raw() {
 	local msg
 	ERRNO=''
-	if msg=$( (printf '%s' "$1" >"$BUS/${2:-add}") 2>&1); then return 0; fi
+	if msg=$( (printf '%s' "$1" >"$BUS/${2:-$(bus_file add)}") 2>&1); then return 0; fi
 	errno_of "$msg"
 	return 1
 }
@@ -102,7 +105,7 @@ mapped_ids() {
 map() {
 	local before after i
 	before=" $(mapped_ids | tr '\n' ' ') "
-	add_raw "$(monspec $PROTO) $(opts $PROTO)${2:+,$2} ${POOL:-rbd} $1 ${3:--}" || {
+	add_raw "$(monspec $PROTO) $(opts $PROTO)${2:+,$2} ${POOL:-rbd} $1 ${3:--}" "$(bus_file add)" || {
 		echo "could not map $1: $ERRNO" >&2
 		return 1
 	}
@@ -119,18 +122,23 @@ map() {
 	done
 	fail "no new device on the bus after mapping $1"
 }
-# unmap [ID [force]]
-unmap() { add_raw "${1:-$ID}${2:+ $2}" remove; }
+# unmap [ID [force]]   udev may be looking at the device just then, so a few tries, as `rbd unmap` does
+unmap() {
+	local i
+	for ((i = 0; i < 20; i++)); do
+		if unmap_once "$@"; then return 0; fi
+		if [ "$ERRNO" != EBUSY ]; then return 1; fi
+		sleep 0.2
+	done
+	return 1
+}
+unmap_once() { add_raw "${1:-$ID}${2:+ $2}" "$(bus_file remove)"; }
 
 cleanup() {
 	local id i
 	for i in $(mounts_of_rbd); do umount "$i" 2>/dev/null; done
 	for id in $(mapped_ids); do
-		for i in 1 2 3 4 5; do
-			if add_raw "$id" remove; then break; fi
-			sleep 0.3
-		done
-		if [ -n "$ERRNO" ]; then add_raw "$id force" remove; fi
+		unmap "$id" || unmap "$id" force
 	done
 	for i in "${IMAGES[@]}"; do host_later "rbd snap purge $i; rbd rm $i"; done
 }

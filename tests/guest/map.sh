@@ -70,11 +70,12 @@ t_readonly() {
 t_busy() {
 	img m6 16
 	map m6
+	udevadm settle
 	exec 7<"$DEV"
-	if unmap; then fail 'an open device was unmapped'; fi
+	if unmap_once; then fail 'an open device was unmapped'; fi
 	eq "$ERRNO" EBUSY 'errno'
 	exec 7<&-
-	wait_for 5 unmap || fail "not unmapped after close: $ERRNO"
+	unmap || fail "not unmapped after close: $ERRNO"
 }
 
 t_force() {
@@ -86,15 +87,21 @@ t_force() {
 	wait_for 5 test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
 }
 
-t_single_major() {
-	img m8 16
-	local before id
-	before=$(mapped_ids)
-	add_raw "$(monspec v2) $(opts v2) rbd m8 -" add_single_major || fail "add_single_major: $ERRNO"
-	id=$(mapped_ids | grep -vxF "${before:-none}")
-	wait_for 5 test -b "/dev/rbd$id" || fail "/dev/rbd$id does not appear"
-	add_raw "$id" remove_single_major || fail "remove_single_major: $ERRNO"
+t_bus_files() {
+	local f
+	for f in add remove add_single_major remove_single_major; do
+		[ -e $BUS/$f ] || fail "$BUS/$f is not there"
+	done
 	case $(cat $BUS/supported_features) in 0x[0-9a-f]*) ;; *) fail "supported_features: $(cat $BUS/supported_features)" ;; esac
+	eq "$(cat /sys/module/rbd/parameters/single_major)" Y 'single_major, when not given'
+	img m8 16
+	if add_raw "$(monspec v2) $(opts v2) rbd m8 -" add; then fail 'add works with single_major'; fi
+	eq "$ERRNO" EINVAL 'errno of add with single_major'
+	map m8
+	if add_raw "$ID" remove; then fail 'remove works with single_major'; fi
+	eq "$ERRNO" EINVAL 'errno of remove with single_major'
+	eq "$(attr major)" "$(sed -n 's/ rbd$//p' /proc/devices | tr -d ' ')" 'the shared major'
+	unmap
 }
 
 t_several() {

@@ -194,7 +194,7 @@ impl Options {
             Some(v) if !v.is_empty() => Ok(v),
             _ => Err(OptionError::invalid("bad value for", key)),
         };
-        let bad = |_| OptionError::invalid("bad value for", key);
+        let bad = |()| OptionError::invalid("bad value for", key);
         match key {
             b"fsid" => self.fsid = Some(fsid(text()?).map_err(bad)?),
             b"ip" => self.my_ip = Some(addr::parse_one(text()?)?.ip()),

@@ -49,7 +49,7 @@ impl<T: BusType> BusAttribute<T> {
     /// A file that everybody may read.
     pub(crate) const fn readable<H: Show<T>>(name: &'static CStr) -> Self {
         let mut raw: bindings::bus_attribute = pin_init::zeroed();
-        raw.attr.name = name.as_ptr().cast();
+        raw.attr.name = name.to_bytes_with_nul().as_ptr().cast();
         raw.attr.mode = 0o444;
         raw.show = Some(show::<T, H>);
         Self(raw, PhantomData)
@@ -58,13 +58,16 @@ impl<T: BusType> BusAttribute<T> {
     /// A file that root may write.
     pub(crate) const fn writable<H: Store<T>>(name: &'static CStr) -> Self {
         let mut raw: bindings::bus_attribute = pin_init::zeroed();
-        raw.attr.name = name.as_ptr().cast();
+        raw.attr.name = name.to_bytes_with_nul().as_ptr().cast();
         raw.attr.mode = 0o200;
         raw.store = Some(store::<T, H>);
         Self(raw, PhantomData)
     }
 }
 
+/// # Safety
+///
+/// For sysfs alone, as a callback of a [`BusAttribute<T>`] in a [`Bus<T>`].
 unsafe extern "C" fn show<T: BusType, H: Show<T>>(
     bus: *const bindings::bus_type,
     page: *mut ffi::c_char,
@@ -78,6 +81,9 @@ unsafe extern "C" fn show<T: BusType, H: Show<T>>(
     }
 }
 
+/// # Safety
+///
+/// As for [`show`].
 unsafe extern "C" fn store<T: BusType, H: Store<T>>(
     bus: *const bindings::bus_type,
     text: *const ffi::c_char,

@@ -54,7 +54,7 @@ impl<D: Send + Sync + 'static> DeviceAttribute<D> {
 
     const fn named(name: &'static CStr, mode: u16) -> bindings::device_attribute {
         let mut raw: bindings::device_attribute = pin_init::zeroed();
-        raw.attr.name = name.as_ptr().cast();
+        raw.attr.name = name.to_bytes_with_nul().as_ptr().cast();
         raw.attr.mode = mode;
         raw
     }
@@ -64,6 +64,9 @@ impl<D: Send + Sync + 'static> DeviceAttribute<D> {
     }
 }
 
+/// # Safety
+///
+/// For sysfs alone, as a callback of a [`DeviceAttribute<D>`] of a [`Device<D>`].
 unsafe extern "C" fn show_callback<D: Send + Sync + 'static>(
     dev: *mut bindings::device,
     attribute: *mut bindings::device_attribute,
@@ -85,6 +88,9 @@ unsafe extern "C" fn show_callback<D: Send + Sync + 'static>(
     }
 }
 
+/// # Safety
+///
+/// As for [`show_callback`].
 unsafe extern "C" fn store_callback<D: Send + Sync + 'static>(
     dev: *mut bindings::device,
     attribute: *mut bindings::device_attribute,

@@ -247,6 +247,9 @@ impl<D: Driver> Callbacks<D> {
         unsafe { &*(*disk).private_data.cast::<Shared<D>>() }
     }
 
+    /// # Safety
+    ///
+    /// For the block layer alone, with the disk of a [`Disk<D>`]. So are the others.
     unsafe extern "C" fn open(
         disk: *mut bindings::gendisk,
         _mode: bindings::blk_mode_t,
@@ -263,12 +266,18 @@ impl<D: Driver> Callbacks<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// As for [`open`](Self::open).
     unsafe extern "C" fn release(disk: *mut bindings::gendisk) {
         // SAFETY: The block layer passes a live disk.
         let shared = unsafe { Self::shared(disk) };
         shared.users.lock().open -= 1;
     }
 
+    /// # Safety
+    ///
+    /// As for [`open`](Self::open).
     unsafe extern "C" fn free_disk(disk: *mut bindings::gendisk) {
         // SAFETY: The block layer calls this once, last; the reference is the one from `new`.
         drop(unsafe { Arc::from_raw((*disk).private_data.cast::<Shared<D>>().cast_const()) });

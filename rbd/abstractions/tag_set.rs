@@ -95,6 +95,9 @@ impl<D: Driver> Callbacks<D> {
         unsafe { ArcBorrow::from_raw((*(*hctx).queue).queuedata.cast::<D>()) }
     }
 
+    /// # Safety
+    ///
+    /// For the block layer alone, with the queue of a disk that uses a [`TagSet<D>`].
     unsafe extern "C" fn queue_rq(
         hctx: *mut bindings::blk_mq_hw_ctx,
         bd: *const bindings::blk_mq_queue_data,
@@ -109,12 +112,18 @@ impl<D: Driver> Callbacks<D> {
         bindings::BLK_STS_OK as bindings::blk_status_t
     }
 
+    /// # Safety
+    ///
+    /// As for [`queue_rq`](Self::queue_rq).
     unsafe extern "C" fn commit_rqs(hctx: *mut bindings::blk_mq_hw_ctx) {
         let _noio = NoIoScope::enter();
         // SAFETY: The block layer passes a valid pointer.
         D::commit_rqs(unsafe { Self::driver(hctx) });
     }
 
+    /// # Safety
+    ///
+    /// For the block layer alone, with a [`TagSet<D>`] and one of its requests.
     unsafe extern "C" fn init_request(
         set: *mut bindings::blk_mq_tag_set,
         rq: *mut bindings::request,
@@ -131,6 +140,9 @@ impl<D: Driver> Callbacks<D> {
         })
     }
 
+    /// # Safety
+    ///
+    /// As for [`init_request`](Self::init_request), which was called before.
     unsafe extern "C" fn exit_request(
         _set: *mut bindings::blk_mq_tag_set,
         rq: *mut bindings::request,

@@ -7,7 +7,7 @@ use core::fmt;
 use kernel::ffi;
 
 /// Bytes that fit: sysfs shows at most a page, and keeps its last byte.
-const CAPACITY: usize = bindings::PAGE_SIZE as usize - 1;
+const CAPACITY: usize = bindings::PAGE_SIZE - 1;
 
 /// Text under construction. What does not fit is cut off.
 pub(crate) struct Text<'a> {

@@ -13,7 +13,7 @@ use ceph_proto_host::proto::auth::SessionKey;
 use ceph_proto_host::proto::crypto::Crypto;
 use ceph_proto_host::proto::msg::OutMessage;
 use ceph_proto_host::proto::session::{Limits, Protocol, SessionConfig};
-use ceph_proto_host::proto::types::{features, AddrType, EntityType, Timespec};
+use ceph_proto_host::proto::types::{features, AddrType, EntityAddr, EntityType, Timespec};
 use ceph_proto_host::proto::wire::Decoder;
 use ceph_proto_host::rust_crypto::RustCrypto;
 use kernel::prelude::*;
@@ -171,9 +171,55 @@ fn config_of(cap: &Connection, protocol: Protocol, nonces: (u32, u32)) -> Sessio
     cfg
 }
 
-/// Brings a session to where the captured one was open, and returns it with the rest of the
-/// capture: what follows `CLIENT_IDENT`.
-fn open_v2(cap: &Connection, keys: &Keys) -> (Client, Vec<(Side, Vec<u8>)>) {
+/// A session and what it has yet to receive of the captured server.
+///
+/// Bytes crossed on the wire, so their order in the capture does not tell what the C client knew
+/// when it sent something. But it says so: by the number up to which it has received messages.
+struct Replay {
+    client: Client,
+    held: std::vec::IntoIter<u8>,
+}
+
+impl Replay {
+    fn new(client: Client, cap: &Connection) -> Self {
+        let held = cap.all(Side::Server).into_iter();
+        Self { client, held }
+    }
+
+    /// Receives until something is so.
+    fn until(&mut self, is_so: impl Fn(&Self) -> bool) {
+        while !is_so(self) {
+            let byte = self.held.next().expect("the server says no more");
+            self.client.feed(&[byte]).unwrap();
+        }
+    }
+
+    fn until_open(&mut self) {
+        self.until(|r| r.client.session.is_open());
+        assert!(self.client.session.is_lossy());
+    }
+
+    /// Receives until message `seq` is complete, which is to be acknowledged next.
+    fn until_received(&mut self, seq: u64) {
+        let messages = |r: &Self| {
+            let is_message = |e: &&Ev| matches!(e, Ev::Message(_));
+            r.client.events.iter().filter(is_message).count() as u64
+        };
+        self.until(|r| messages(r) >= seq);
+        assert_eq!(messages(self), seq);
+    }
+
+    /// Receives the rest, and returns all events.
+    fn finish(mut self) -> Vec<Ev> {
+        self.client.feed(self.held.as_slice()).unwrap();
+        assert!(self.client.input.is_empty() && self.client.sent().is_empty());
+        self.client.events()
+    }
+}
+
+/// Brings a session to where `CLIENT_IDENT` was sent, and returns it with what the C client sent
+/// after that.
+fn open_v2(cap: &Connection, keys: &Keys) -> (Replay, Vec<Frame>) {
     let theirs = parsed_v2(&cap.all(Side::Client));
     let ident = &payloads(&theirs, 8)[0];
     // addrvec: u8, u32, then marker 1, section 6, type 4, nonce; the target's follows.
@@ -199,86 +245,78 @@ fn open_v2(cap: &Connection, keys: &Keys) -> (Client, Vec<(Side, Vec<u8>)>) {
 
     let handshake = theirs.iter().take_while(|f| f.tag <= 8);
     let handshake_len = BANNER_V2_LEN + handshake.map(|f| f.raw.len()).sum::<usize>();
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let mut chunks = cap.chunks.iter();
-    for (side, bytes) in chunks.by_ref() {
-        match side {
-            Side::Server => client.feed(bytes).unwrap(),
-            Side::Client => theirs.extend(bytes),
-        }
-        ours.extend(client.sent());
-        if theirs.len() == handshake_len {
-            break;
-        }
-    }
-    assert_eq!(client.session.state_name(), "SESSION_CONNECT");
+    let theirs = cap.all(Side::Client);
+    let mut replay = Replay::new(client, cap);
+    replay.until(|r| r.client.out.len() >= handshake_len);
+    let ours = replay.client.sent();
+    assert_eq!(replay.client.session.state_name(), "SESSION_CONNECT");
     // The cookie at the end of CLIENT_IDENT is random, and a CRC follows it.
     let (compared, _) = ours.split_at(handshake_len - 12);
     assert_eq!(compared, &theirs[..handshake_len - 12]);
     assert_eq!(ours.len(), handshake_len);
-    (client, chunks.cloned().collect())
+    (replay, parse_frames(&theirs[handshake_len..]))
 }
 
 /// What the C client sent in the open session.
-fn replay_v2(mut client: Client, rest: &[(Side, Vec<u8>)]) -> Vec<Ev> {
+fn replay_v2((mut replay, frames): (Replay, Vec<Frame>)) -> Vec<Ev> {
     let mut compared = 0;
-    for (side, bytes) in rest {
-        if *side == Side::Server {
-            client.feed(bytes).unwrap();
-            continue;
+    replay.until_open();
+    for frame in frames {
+        let control = &frame.segments[0];
+        let segment = |i: usize| frame.segments.get(i).map_or(&[][..], |s| s);
+        let number_at = |at: usize| u64::from_le_bytes(control[at..at + 8].try_into().unwrap());
+        match frame.tag {
+            17 => replay.until_received(number_at(28)),
+            20 => replay.until_received(number_at(0)),
+            _ => {}
         }
-        assert!(client.session.is_open() && client.session.is_lossy());
-        for frame in parse_frames(bytes) {
-            let control = &frame.segments[0];
-            let segment = |i: usize| frame.segments.get(i).map_or(&[][..], |s| s);
-            let ours = match frame.tag {
-                17 => {
-                    let mut d = Decoder::new(control);
-                    let seq = d.u64("seq").unwrap();
-                    let data = segment(3);
-                    let msg = OutMessage {
-                        tid: d.u64("tid").unwrap(),
-                        typ: d.u16("type").unwrap(),
-                        priority: d.u16("priority").unwrap(),
-                        version: d.u16("version").unwrap(),
-                        data_off: {
-                            d.u32("padding").unwrap();
-                            d.u16("offset").unwrap()
-                        },
-                        compat_version: {
-                            d.skip(9, "ack").unwrap();
-                            d.u16("compat").unwrap()
-                        },
-                        ..out_message(0, segment(1), segment(2), data, !0)
-                    };
-                    let (mut head, mut tail) = (KVec::new(), KVec::new());
-                    let sent = client
-                        .session
-                        .encode_message(&msg, &client.crypto, &mut head, &mut tail)
-                        .unwrap();
-                    assert_eq!(sent, seq);
-                    compared += 1;
-                    [&head[..], data, &tail[..]].concat()
-                }
-                18 => {
-                    let stamp = Timespec::decode(&mut Decoder::new(control), "stamp").unwrap();
-                    let mut out = KVec::new();
-                    client.session.encode_keepalive(stamp, &mut out).unwrap();
-                    out.to_vec()
-                }
-                20 => {
-                    let mut out = KVec::new();
-                    assert!(client.session.encode_ack(&mut out).unwrap());
-                    out.to_vec()
-                }
-                other => panic!("tag {other}"),
-            };
-            assert_eq!(ours, frame.raw);
-        }
+        let client = &mut replay.client;
+        let ours = match frame.tag {
+            17 => {
+                let mut d = Decoder::new(control);
+                let seq = d.u64("seq").unwrap();
+                let data = segment(3);
+                let msg = OutMessage {
+                    tid: d.u64("tid").unwrap(),
+                    typ: d.u16("type").unwrap(),
+                    priority: d.u16("priority").unwrap(),
+                    version: d.u16("version").unwrap(),
+                    data_off: {
+                        d.u32("padding").unwrap();
+                        d.u16("offset").unwrap()
+                    },
+                    compat_version: {
+                        d.skip(9, "ack").unwrap();
+                        d.u16("compat").unwrap()
+                    },
+                    ..out_message(0, segment(1), segment(2), data, !0)
+                };
+                let (mut head, mut tail) = (KVec::new(), KVec::new());
+                let sent = client
+                    .session
+                    .encode_message(&msg, &client.crypto, &mut head, &mut tail)
+                    .unwrap();
+                assert_eq!(sent, seq);
+                compared += 1;
+                [&head[..], data, &tail[..]].concat()
+            }
+            18 => {
+                let stamp = Timespec::decode(&mut Decoder::new(control), "stamp").unwrap();
+                let mut out = KVec::new();
+                client.session.encode_keepalive(stamp, &mut out).unwrap();
+                out.to_vec()
+            }
+            20 => {
+                let mut out = KVec::new();
+                assert!(client.session.encode_ack(&mut out).unwrap());
+                out.to_vec()
+            }
+            other => panic!("tag {other}"),
+        };
+        assert_eq!(ours, frame.raw);
     }
     assert!(compared > 1);
-    assert!(client.input.is_empty() && client.sent().is_empty());
-    client.events()
+    replay.finish()
 }
 
 fn v2_keys(cap: &Capture) -> Keys {
@@ -296,8 +334,7 @@ fn count(events: &[Ev], typ: u16) -> usize {
 #[test]
 fn msgr2_monitor() {
     let cap = capture();
-    let (client, rest) = open_v2(cap.connection("10.77.0.1:3300"), &v2_keys(&cap));
-    let events = replay_v2(client, &rest);
+    let events = replay_v2(open_v2(cap.connection("10.77.0.1:3300"), &v2_keys(&cap)));
     assert!(matches!(events[0], Ev::Opened { .. }));
     // Monitor map and OSD map came, and keepalives were answered.
     assert!(count(&events, 4) > 0 && count(&events, 41) > 0);
@@ -307,8 +344,7 @@ fn msgr2_monitor() {
 #[test]
 fn msgr2_osd() {
     let cap = capture();
-    let (client, rest) = open_v2(cap.connection("10.77.0.10:6800"), &v2_keys(&cap));
-    let events = replay_v2(client, &rest);
+    let events = replay_v2(open_v2(cap.connection("10.77.0.10:6800"), &v2_keys(&cap)));
     // Replies, acknowledgements in message headers, and data read back.
     assert!(count(&events, 43) > 20);
     let data = |e: &Ev| match e {
@@ -390,7 +426,9 @@ fn replay_v1(cap: &Connection, keys: &Keys) -> Vec<Ev> {
     let mut cfg = config_of(cap, Protocol::Msgr1, (nonce(&theirs), nonce(&server)));
     let connect = |i: usize| &connects[i];
     let word = |i: usize| u32::from_le_bytes(connects[0].0[i..i + 4].try_into().unwrap());
-    cfg.my_addr.sock = Some("10.77.1.2:0".parse().unwrap());
+    // Whether it had learnt its address from an earlier connection.
+    let mut banner = Decoder::new(&theirs[9..145]);
+    cfg.my_addr.sock = EntityAddr::decode(&mut banner, "address").unwrap().sock;
     if cfg.peer_type == EntityType::OSD {
         // It stands in the authorizer.
         cfg.global_id = u64::from_le_bytes(connect(0).1[1..9].try_into().unwrap());
@@ -404,94 +442,85 @@ fn replay_v1(cap: &Connection, keys: &Keys) -> Vec<Ev> {
         ..Mock::default()
     };
     client.connect(word(12).into());
-    let mut ours = Vec::new();
-    let (mut seen, mut compared) = (0, 0);
-    for (side, bytes) in &cap.chunks {
-        if *side == Side::Server {
-            client.feed(bytes).unwrap();
-            ours.extend(client.sent());
-            continue;
+    let mut replay = Replay::new(client, cap);
+    replay.until(|r| r.client.out.len() >= handshake_len);
+    assert_eq!(replay.client.sent(), theirs[..handshake_len]);
+    replay.until_open();
+    let mut compared = 0;
+    let mut stream = opened;
+    while !stream.is_empty() {
+        // An acknowledgement goes before a message if one is due.
+        let mut len = step_len_v1(stream);
+        if stream[0] == 8 && stream.get(len) == Some(&7) {
+            len += step_len_v1(&stream[len..]);
         }
-        seen += bytes.len();
-        if seen <= handshake_len {
-            continue;
+        let (step, rest) = stream.split_at(len);
+        stream = rest;
+        let at = if step.len() > 9 && step[0] == 8 { 9 } else { 0 };
+        let body = &step[at..];
+        if step[0] == 8 {
+            replay.until_received(u64::from_le_bytes(step[1..9].try_into().unwrap()));
         }
-        if compared == 0 {
-            assert!(ours == theirs[..handshake_len]);
-        }
-        let mut stream = &bytes[handshake_len.saturating_sub(seen - bytes.len())..];
-        while !stream.is_empty() {
-            // An acknowledgement goes before a message if one is due.
-            let mut len = step_len_v1(stream);
-            if stream[0] == 8 && stream.get(len) == Some(&7) {
-                len += step_len_v1(&stream[len..]);
+        let client = &mut replay.client;
+        let sent = match body[0] {
+            7 => {
+                let mut d = Decoder::new(&body[1..]);
+                let seq = d.u64("seq").unwrap();
+                let tid = d.u64("tid").unwrap();
+                let typ = d.u16("type").unwrap();
+                let priority = d.u16("priority").unwrap();
+                let version = d.u16("version").unwrap();
+                let lens = [0; 3].map(|_| d.u32("len").unwrap() as usize);
+                let data_off = d.u16("offset").unwrap();
+                d.skip(1, "source").unwrap();
+                client.session.set_global_id(d.u64("source").unwrap());
+                let compat_version = d.u16("compat").unwrap();
+                d.skip(6, "crc").unwrap();
+                let [front, middle, data] = lens.map(|len| d.bytes(len, "segment").unwrap());
+                let msg = OutMessage {
+                    tid,
+                    typ,
+                    priority,
+                    version,
+                    compat_version,
+                    data_off,
+                    ..out_message(0, front, middle, data, 0)
+                };
+                let (mut head, mut tail) = (KVec::new(), KVec::new());
+                let number = client
+                    .session
+                    .encode_message(&msg, &client.crypto, &mut head, &mut tail)
+                    .unwrap();
+                assert_eq!(number, seq);
+                compared += 1;
+                if data.is_empty() {
+                    assert!(tail.is_empty());
+                }
+                [&head[..], data, &tail[..]].concat()
             }
-            let (step, rest) = stream.split_at(len);
-            stream = rest;
-            let at = if step.len() > 9 && step[0] == 8 { 9 } else { 0 };
-            let body = &step[at..];
-            let sent = match body[0] {
-                7 => {
-                    let mut d = Decoder::new(&body[1..]);
-                    let seq = d.u64("seq").unwrap();
-                    let tid = d.u64("tid").unwrap();
-                    let typ = d.u16("type").unwrap();
-                    let priority = d.u16("priority").unwrap();
-                    let version = d.u16("version").unwrap();
-                    let lens = [0; 3].map(|_| d.u32("len").unwrap() as usize);
-                    let data_off = d.u16("offset").unwrap();
-                    d.skip(1, "source").unwrap();
-                    client.session.set_global_id(d.u64("source").unwrap());
-                    let compat_version = d.u16("compat").unwrap();
-                    d.skip(6, "crc").unwrap();
-                    let [front, middle, data] = lens.map(|len| d.bytes(len, "segment").unwrap());
-                    let msg = OutMessage {
-                        tid,
-                        typ,
-                        priority,
-                        version,
-                        compat_version,
-                        data_off,
-                        ..out_message(0, front, middle, data, 0)
-                    };
-                    let (mut head, mut tail) = (KVec::new(), KVec::new());
-                    let number = client
-                        .session
-                        .encode_message(&msg, &client.crypto, &mut head, &mut tail)
-                        .unwrap();
-                    assert_eq!(number, seq);
-                    compared += 1;
-                    if data.is_empty() {
-                        assert!(tail.is_empty());
-                    }
-                    [&head[..], data, &tail[..]].concat()
-                }
-                8 => {
-                    let mut out = KVec::new();
-                    assert!(client.session.encode_ack(&mut out).unwrap());
-                    out.to_vec()
-                }
-                _ => {
-                    let stamp = Timespec::decode(&mut Decoder::new(&body[1..]), "stamp").unwrap();
-                    let mut out = KVec::new();
-                    client.session.encode_keepalive(stamp, &mut out).unwrap();
-                    out.to_vec()
-                }
-            };
-            let (mut sent, mut step) = (sent, step.to_vec());
-            if body[0] == 7 && body[37] == 0 {
-                // The C client does not call itself a client before it is authenticated. We do.
-                for bytes in [&mut sent, &mut step] {
-                    bytes.splice(at + 37..at + 54, []);
-                }
+            8 => {
+                let mut out = KVec::new();
+                assert!(client.session.encode_ack(&mut out).unwrap());
+                out.to_vec()
             }
-            assert_eq!(sent, step);
+            _ => {
+                let stamp = Timespec::decode(&mut Decoder::new(&body[1..]), "stamp").unwrap();
+                let mut out = KVec::new();
+                client.session.encode_keepalive(stamp, &mut out).unwrap();
+                out.to_vec()
+            }
+        };
+        let (mut sent, mut step) = (sent, step.to_vec());
+        if body[0] == 7 && body[37] == 0 {
+            // The C client does not call itself a client before it is authenticated. We do.
+            for bytes in [&mut sent, &mut step] {
+                bytes.splice(at + 37..at + 54, []);
+            }
         }
+        assert_eq!(sent, step);
     }
     assert!(compared > 1);
-    assert!(client.input.is_empty() && client.sent().is_empty());
-    assert!(client.session.is_lossy());
-    client.events()
+    replay.finish()
 }
 
 #[test]

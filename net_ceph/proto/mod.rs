@@ -14,6 +14,7 @@ pub mod error;
 pub mod key;
 pub mod message;
 pub mod mon_msg;
+pub mod monmap;
 pub mod msg;
 pub mod msgr1;
 pub mod msgr2;

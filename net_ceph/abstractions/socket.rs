@@ -14,7 +14,7 @@ use core::{net::SocketAddr, ptr, ptr::NonNull};
 use kernel::{
     error::{to_result, Error},
     prelude::*,
-    sync::{aref::ARef, Arc},
+    sync::Arc,
 };
 
 /// The most buffers that one [`Socket::send`] gathers; the rest waits for the next call.
@@ -69,15 +69,13 @@ impl SocketState {
 ///
 /// # Invariants
 ///
-/// - `sock` is a TCP socket with a `sock`, created in `net`, that this value owns.
+/// - `sock` is a TCP socket with a `sock`, that this value owns.
 /// - The callbacks of the socket are ours, and its user data is a reference from
 ///   `Arc::<E>::into_raw`, until [`Drop`] puts back `saved`.
 pub struct Socket<E: SocketEvents> {
     sock: NonNull<bindings::socket>,
     saved: bindings::net_ceph_sk_callbacks,
     events: NonNull<E>,
-    /// A kernel socket holds no reference to its namespace.
-    _net: ARef<NetNs>,
 }
 
 // SAFETY: A socket may be used and released from any task; `E` is `Send` and `Sync`.
@@ -114,20 +112,22 @@ impl<E: SocketEvents> Socket<E> {
         // SAFETY: The new socket is valid and nobody else knows it.
         unsafe {
             let sk = (*sock.as_ptr()).sk;
+            // What a kernel socket has not sent when it is released is dropped with its timers, or
+            // kept for ever; one that refers to its namespace ends as any other does.
+            bindings::sk_net_refcnt_upgrade(sk);
             bindings::net_ceph_sk_setup(sk);
             bindings::net_ceph_sk_set_callbacks(sk, events.cast(), &ours, &mut saved);
             if nodelay {
                 bindings::tcp_sock_set_nodelay(sk);
             }
         }
-        // INVARIANT: The socket was created in `net` for us, and its callbacks set. From here on
+        // INVARIANT: The socket was created for us, and its callbacks set. From here on
         // `drop` undoes all of it.
         let socket = Self {
             sock,
             saved,
             // SAFETY: An `Arc` is never null.
             events: unsafe { NonNull::new_unchecked(events) },
-            _net: net.into(),
         };
         // SAFETY: The socket is valid; `raw` holds an address of `len` bytes.
         let ret = unsafe {
@@ -178,7 +178,8 @@ impl<E: SocketEvents> Socket<E> {
     }
 
     /// Receives at most `max` bytes into the memory of `dst` and moves it on. Else as
-    /// [`recv`](Self::recv). It may stop before `max` where more is there: call it again.
+    /// [`recv`](Self::recv). It may stop before `max` where more is there: call it again. `EINVAL` if
+    /// that is room for nothing.
     pub fn recv_data(&self, dst: &mut DataCursor, max: usize) -> Result<usize> {
         let n = dst.with_iter(bindings::ITER_DEST, max, |iter, len, _| {
             if len == 0 {

@@ -17,7 +17,10 @@ use net_ceph::abstractions::{
     socket::{Socket, SocketEvents, SocketState},
     time,
     wait::sleep_ms,
+    workqueue::Queue,
 };
+
+use crate::work::Item;
 
 /// Where `serve.py` listens.
 pub(crate) const PORT: u16 = 45678;
@@ -28,6 +31,16 @@ pub(crate) struct Events {
     readable: Counter,
     writable: Counter,
     pub(crate) changes: Counter,
+    /// Queued by each event, as a connection does with its work.
+    poke: Option<(Arc<Queue>, Arc<Item>)>,
+}
+
+impl Events {
+    fn poke(&self) {
+        if let Some((queue, item)) = &self.poke {
+            queue.mod_delayed(item, 0);
+        }
+    }
 }
 
 pub(crate) struct Counter(Atomic<i32>);
@@ -63,14 +76,17 @@ impl Counter {
 impl SocketEvents for Events {
     fn data_ready(&self) {
         self.readable.bump();
+        self.poke();
     }
 
     fn write_space(&self) {
         self.writable.bump();
+        self.poke();
     }
 
     fn state_changed(&self, _state: SocketState) {
         self.changes.bump();
+        self.poke();
     }
 }
 
@@ -82,8 +98,18 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn begin(ip: IpAddr, port: u16) -> Result<Self> {
-        let events = Arc::new(Events::default(), GFP_KERNEL)?;
+    pub(crate) fn begin(
+        ip: IpAddr,
+        port: u16,
+        poke: Option<(Arc<Queue>, Arc<Item>)>,
+    ) -> Result<Self> {
+        let events = Arc::new(
+            Events {
+                poke,
+                ..Default::default()
+            },
+            GFP_KERNEL,
+        )?;
         let addr = SocketAddr::new(ip, port);
         let socket = Socket::connect(&NetNs::current(), &addr, true, events.clone())?;
         Ok(Self {
@@ -106,10 +132,14 @@ impl Peer {
 
     /// Connects to `serve.py` at `ip` and sends what it shall do.
     pub(crate) fn connect(ip: IpAddr, mode: u8) -> Result<Self> {
-        let mut peer = Self::begin(ip, PORT)?;
-        peer.wait_state(SocketState::Connected)?;
-        peer.send_all(&[mode])?;
-        Ok(peer)
+        Self::begin(ip, PORT, None)?.start(mode)
+    }
+
+    /// Waits until connected, and sends what the peer shall do.
+    pub(crate) fn start(mut self, mode: u8) -> Result<Self> {
+        self.wait_state(SocketState::Connected)?;
+        self.send_all(&[mode])?;
+        Ok(self)
     }
 
     pub(crate) fn local(mode: u8) -> Result<Self> {

@@ -5,7 +5,7 @@
 //! They run when the module is loaded, with a line for each in the log; loading fails with `EPROTO`
 //! when one fails.
 
-use kernel::prelude::*;
+use kernel::{debugfs, prelude::*, str::CString};
 
 mod bios;
 mod peer;
@@ -21,7 +21,13 @@ module! {
     license: "GPL",
 }
 
-struct SelfTest;
+/// A file that `run` reads, in a folder with a name made at run time.
+type File = Pin<KBox<debugfs::File<u32>>>;
+
+struct SelfTest {
+    _file: File,
+    _dir: debugfs::Dir,
+}
 
 /// Fails the test unless `$cond`, naming the place.
 #[macro_export]
@@ -75,7 +81,14 @@ impl kernel::Module for SelfTest {
         }
         pr_info!("{} passed, {} failed\n", TESTS.len() - failed, failed);
         if failed == 0 {
-            Ok(Self)
+            let top = debugfs::Dir::new(c"ceph_selftest");
+            let name = CString::try_from_fmt(fmt!("client{}", 7))?;
+            let dir = top.subdir(&name);
+            let file = dir.read_callback_file(c"value", 42, &|v, f| writeln!(f, "value {v}"));
+            Ok(Self {
+                _file: KBox::pin_init(file, GFP_KERNEL)?,
+                _dir: top,
+            })
         } else {
             Err(EPROTO)
         }

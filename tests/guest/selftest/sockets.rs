@@ -6,9 +6,13 @@ use crate::{
     bios::{self, Chain},
     check,
     peer::{Peer, PORT},
+    work::{self, Item},
 };
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, Arc},
+};
 use net_ceph::abstractions::{data::DataBuf, socket::SocketState, wait::sleep_ms};
 
 fn echo(ip: IpAddr) -> Result {
@@ -115,7 +119,7 @@ pub(crate) fn backpressure() -> Result {
 }
 
 pub(crate) fn refused() -> Result {
-    let peer = Peer::begin(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT + 1)?;
+    let peer = Peer::begin(IpAddr::V4(Ipv4Addr::LOCALHOST), PORT + 1, None)?;
     peer.wait_state(SocketState::Closed)?;
     check!(peer.socket.take_error() == Some(ECONNREFUSED));
     check!(peer.socket.take_error().is_none());
@@ -140,8 +144,11 @@ pub(crate) fn peer_resets() -> Result {
 
 /// Sockets that go away while bytes pour in: no event after the drop, no reference left.
 pub(crate) fn drop_while_busy() -> Result {
+    let queue = Arc::new(work::new_queue()?, GFP_KERNEL)?;
+    let item = Item::new()?;
     for i in 0..200 {
-        let mut peer = Peer::local(b'F')?;
+        let poke = Some((queue.clone(), item.clone()));
+        let mut peer = Peer::begin(Ipv4Addr::LOCALHOST.into(), PORT, poke)?.start(b'F')?;
         let mut buf = [0u8; 1000];
         if i % 2 == 0 {
             peer.recv_all(&mut buf)?;
@@ -153,5 +160,8 @@ pub(crate) fn drop_while_busy() -> Result {
         drop(socket);
         check!(Arc::into_unique_or_drop(events).is_some());
     }
+    check!(item.runs.load(Relaxed) > 0);
+    check!(Arc::into_unique_or_drop(queue).is_some());
+    check!(Arc::into_unique_or_drop(item).is_some());
     Ok(())
 }

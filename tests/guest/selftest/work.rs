@@ -20,12 +20,12 @@ use net_ceph::abstractions::{
 };
 
 #[pin_data]
-struct Item {
+pub(crate) struct Item {
     #[pin]
     work: DelayedWork<Item>,
     #[pin]
     ran: Event,
-    runs: Atomic<i32>,
+    pub(crate) runs: Atomic<i32>,
 }
 
 impl_has_delayed_work! {
@@ -43,7 +43,7 @@ impl WorkItem for Item {
 }
 
 impl Item {
-    fn new() -> Result<Arc<Self>> {
+    pub(crate) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
                 work <- new_delayed_work!("Item::work"),
@@ -55,7 +55,7 @@ impl Item {
     }
 }
 
-fn new_queue() -> Result<Queue> {
+pub(crate) fn new_queue() -> Result<Queue> {
     Queue::new(c"ceph_selftest", QueueFlags::UNBOUND, 0)
 }
 

@@ -67,9 +67,9 @@ pub struct AuthClient {
 impl AuthClient {
     /// A client `client.<id>` with its key (none: it can only use clusters that ask for none), which
     /// needs tickets for `services` (a mask of `SERVICE_*`).
-    pub fn new(id: &str, key: Option<CryptoKey>, services: u32) -> ProtoResult<Self> {
+    pub fn new(id: &[u8], key: Option<CryptoKey>, services: u32) -> ProtoResult<Self> {
         let mut name = KVec::with_capacity(id.len(), GFP_KERNEL)?;
-        name.extend_from_slice(id.as_bytes(), GFP_KERNEL)?;
+        name.extend_from_slice(id, GFP_KERNEL)?;
         let method = if key.is_some() { AUTH_CEPHX } else { AUTH_NONE };
         Ok(Self {
             id: name,

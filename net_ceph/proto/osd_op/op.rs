@@ -56,17 +56,43 @@ pub enum Op<'a> {
     /// Size and modification time; output `u64 size`, `u32 sec`, `u32 nsec`.
     Stat,
     /// Read; output the data, short at the end of the object.
-    Read { offset: u64, length: u64 },
+    Read {
+        /// Where in the object.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Read; output `map<u64, u64>` of the extents that hold data, then a blob with them.
-    SparseRead { offset: u64, length: u64 },
+    SparseRead {
+        /// Where in the object.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Write `length` bytes of input.
-    Write { offset: u64, length: u64 },
+    Write {
+        /// Where in the object.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Replace the object with `length` bytes of input.
-    WriteFull { length: u64 },
+    WriteFull {
+        /// How many bytes.
+        length: u64,
+    },
     /// Make a range read as zeros.
-    Zero { offset: u64, length: u64 },
+    Zero {
+        /// Where in the object.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Cut at `size` (or extend to it).
-    Truncate { size: u64 },
+    Truncate {
+        /// The size then.
+        size: u64,
+    },
     /// Create the object; an error if it exists with
     /// [`OP_EXCL`](super::flags::OP_EXCL).
     Create,
@@ -74,35 +100,60 @@ pub enum Op<'a> {
     Delete,
     /// Compare with `length` bytes of input; `-(4095 + offset of the first difference)` if they
     /// differ.
-    CmpExt { offset: u64, length: u64 },
+    CmpExt {
+        /// Where in the object.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
     /// Call a method of an object class; input `class`, `method` and `input_len` bytes, one behind
     /// the other ([`encode_call_input`]); output what it returns.
     Call {
+        /// Name of the class.
         class: &'a str,
+        /// Name of the method.
         method: &'a str,
+        /// Bytes of input, names not counted.
         input_len: u32,
     },
     /// Watch the object, under a number of our choice.
     Watch {
+        /// The number of our choice.
         cookie: u64,
+        /// What to do about the watch.
         op: WatchOp,
+        /// How often it was reconnected.
         generation: u32,
     },
     /// Notify all watchers; input a payload of `input_len` bytes
     /// ([`encode_notify`](crate::proto::watch::encode_notify)), output `u64 notify_id`.
-    Notify { cookie: u64, input_len: u32 },
+    Notify {
+        /// The number of our choice.
+        cookie: u64,
+        /// Bytes of input.
+        input_len: u32,
+    },
     /// Answer a notification; input of `input_len` bytes
     /// ([`encode_notify_ack`](crate::proto::watch::encode_notify_ack)).
-    NotifyAck { input_len: u32 },
+    NotifyAck {
+        /// Bytes of input.
+        input_len: u32,
+    },
     /// Who watches; output for
     /// [`Watchers`](crate::proto::watch::Watchers).
     ListWatchers,
     /// Fail unless the object has this version.
-    AssertVer { version: u64 },
+    AssertVer {
+        /// The version.
+        version: u64,
+    },
     /// Tell how large the object and its writes will be.
     SetAllocHint {
+        /// Expected size of the object.
         object_size: u64,
+        /// Expected size of a write.
         write_size: u64,
+        /// `CEPH_OSD_ALLOC_HINT_FLAG_*`.
         flags: u32,
     },
 }

@@ -35,7 +35,7 @@ fn key() -> CryptoKey {
 }
 
 fn client() -> AuthClient {
-    AuthClient::new("admin", Some(key()), SERVICE_OSD).unwrap()
+    AuthClient::new(b"admin", Some(key()), SERVICE_OSD).unwrap()
 }
 
 /// Splits what was recorded of `AUTH_DONE`.
@@ -164,7 +164,7 @@ fn a_replayed_reply_proves_nothing() {
 fn a_wrong_key_does_not_open_the_ticket() {
     let crypto = RustCrypto::seeded(1);
     let key = CryptoKey::from_secret([9; 16]);
-    let mut client = AuthClient::new("admin", Some(key), SERVICE_OSD).unwrap();
+    let mut client = AuthClient::new(b"admin", Some(key), SERVICE_OSD).unwrap();
     let mut auth = MonAuth {
         client: &mut client,
         crypto: &crypto,
@@ -212,7 +212,7 @@ fn answers_out_of_order_are_refused() {
 #[test]
 fn without_a_key_there_is_no_cephx() {
     let crypto = RustCrypto::seeded(1);
-    let mut client = AuthClient::new("x", None, SERVICE_OSD).unwrap();
+    let mut client = AuthClient::new(b"x", None, SERVICE_OSD).unwrap();
     let mut out = KVec::new();
     client.hello(&mut out).unwrap();
     let mut reply = AuthReply {

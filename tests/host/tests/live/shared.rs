@@ -39,7 +39,9 @@ pub struct Shared {
 impl Shared {
     pub fn new(id: &str, key: Option<CryptoKey>) -> Self {
         Self {
-            client: Rc::new(RefCell::new(AuthClient::new(id, key, SERVICE_OSD).unwrap())),
+            client: Rc::new(RefCell::new(
+                AuthClient::new(id.as_bytes(), key, SERVICE_OSD).unwrap(),
+            )),
             crypto: Rc::new(RustCrypto::seeded(1)),
             start: Instant::now(),
             nonce: CLIENTS.fetch_add(1, Ordering::Relaxed),

@@ -192,6 +192,10 @@ impl<D: Driver> Disk<D> {
         if core::mem::replace(&mut users.removing, true) {
             return Err(EINPROGRESS);
         }
+        drop(users);
+        // Now, as a dead disk counts as frozen: with it, nothing may be locked that others hold while
+        // they allocate.
+        *self.size.disk.lock() = None;
         Ok(())
     }
 
@@ -210,7 +214,9 @@ impl<D: Driver> Disk<D> {
 
 impl<D: Driver> Drop for Disk<D> {
     fn drop(&mut self) {
-        *self.size.disk.lock() = None;
+        if !self.shared.users.lock().removing {
+            *self.size.disk.lock() = None;
+        }
         // SAFETY: The disk is valid. Once it is deleted no request reaches the tag set, and nothing
         // but the open files that may be left uses it; those it stays for until `free_disk`. One
         // that was never added does not call that.

@@ -17,6 +17,7 @@
 #include "net_ceph_helpers.h"
 
 /* Members of enums without a name, whose type the bindings could not name either. */
+const int NET_CEPH_IPPROTO_TCP = IPPROTO_TCP;
 const int NET_CEPH_TCP_ESTABLISHED = TCP_ESTABLISHED;
 const int NET_CEPH_TCP_SYN_SENT = TCP_SYN_SENT;
 const int NET_CEPH_TCP_SYN_RECV = TCP_SYN_RECV;

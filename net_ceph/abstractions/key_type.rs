@@ -8,7 +8,7 @@
 //! C headers: [`include/linux/key-type.h`](srctree/include/linux/key-type.h),
 //! [`include/linux/key.h`](srctree/include/linux/key.h)
 
-use super::bindings;
+use super::{bindings, errno::ENOKEY};
 use crate::proto::key::CryptoKey;
 use core::{cell::UnsafeCell, ffi::c_int, mem::MaybeUninit, ptr};
 use kernel::{

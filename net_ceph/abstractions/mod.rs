@@ -10,6 +10,7 @@ mod bindings;
 pub mod crc32c;
 pub mod crypto;
 pub mod data;
+pub mod errno;
 pub mod key_type;
 pub mod netns;
 mod owner;

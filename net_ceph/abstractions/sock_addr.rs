@@ -4,7 +4,7 @@
 //!
 //! C header: [`include/linux/socket.h`](srctree/include/linux/socket.h)
 
-use super::bindings;
+use super::{bindings, errno::EAFNOSUPPORT};
 use core::{
     mem::size_of,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6},

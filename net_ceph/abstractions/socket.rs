@@ -96,7 +96,7 @@ impl<E: SocketEvents> Socket<E> {
                 net.as_raw(),
                 raw.family(),
                 bindings::sock_type_SOCK_STREAM as i32,
-                bindings::IPPROTO_TCP as i32,
+                bindings::NET_CEPH_IPPROTO_TCP,
                 &mut sock,
             )
         })?;

@@ -14,6 +14,7 @@ pub use addr::parse_monitors;
 pub use display::ClientOptions;
 pub use value::{decimal, split_key_value, OptionError};
 
+use crate::proto::error::{ProtoError, Reason};
 use crate::proto::key::CryptoKey;
 use core::cmp::Ordering;
 use core::net::{IpAddr, SocketAddr};
@@ -282,7 +283,8 @@ impl Options {
 
     /// Fails with `EOPNOTSUPP` if something is asked for that the client cannot do yet.
     pub fn check_supported(&self) -> Result<(), OptionError<'static>> {
-        let refuse = |what| Err(OptionError::new(EOPNOTSUPP, "not supported yet:", what));
+        let errno = ProtoError::new("options", Reason::Unsupported).to_errno();
+        let refuse = |what| Err(OptionError::new(errno, "not supported yet:", what));
         match self.ms_mode {
             // With prefer-crc a peer that allows crc gets what the user prefers; one that allows
             // only encryption is refused when it says so.

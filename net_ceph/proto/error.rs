@@ -7,6 +7,10 @@
 
 use kernel::{alloc::AllocError, fmt, prelude::*};
 
+// Linux `include/uapi/asm-generic/errno.h`; the kernel crate names them only since 7.3.
+const EBADMSG: i32 = 74;
+const EOPNOTSUPP: i32 = 95;
+
 /// Why a step failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -83,10 +87,12 @@ impl ProtoError {
     pub fn to_errno(self) -> Error {
         match self.reason {
             Reason::NoMemory => ENOMEM,
-            Reason::BadCrc { .. } => EBADMSG,
+            Reason::BadCrc { .. } => Error::from_errno(-EBADMSG),
             Reason::BadAuth => EACCES,
             Reason::Refused(e) | Reason::Crypto(e) => Error::from_errno(e),
-            Reason::Unsupported | Reason::Incompatible { .. } => EOPNOTSUPP,
+            Reason::Unsupported | Reason::Incompatible { .. } => {
+                Error::from_errno(-EOPNOTSUPP)
+            }
             Reason::Short { .. }
             | Reason::TooLong { .. }
             | Reason::Value(_)

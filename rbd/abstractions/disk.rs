@@ -20,6 +20,7 @@ use kernel::{
     str::NullTerminatedFormatter,
     sync::{aref::ARef, Arc, ArcBorrow, Mutex, SpinLock},
 };
+use net_ceph::abstractions::errno::EINPROGRESS;
 
 /// What stands behind a disk.
 pub(crate) trait Driver: Sized + Send + Sync + 'static {

@@ -58,7 +58,8 @@ pub struct MonClient {
     auth: Arc<Auth>,
     messenger: Arc<Messenger>,
     msgr2: bool,
-    /// Guards all that changes. Inside, the locks of [`Auth`] and of the connection's out queue are taken.
+    /// Guards all that changes. Inside, the locks of [`Auth`] and of the link's queue are taken. The
+    /// connection's events take it, so what allocates under it is in a no-I/O scope.
     #[pin]
     state: Mutex<State>,
     /// Something that is waited for may have happened: an answer, a map, a refusal, the end.
@@ -143,6 +144,7 @@ impl MonClient {
     /// Begins to hunt for a monitor, and subscribes to both maps. `events` is told of OSD maps until
     /// [`stop`](Self::stop). Sleeps.
     pub fn start(self: &Arc<Self>, events: Arc<dyn MonEvents>) {
+        let _noio = NoIoScope::enter();
         let mut state = self.state.lock();
         state.events = Some(events);
         state.subs.want(Map::Mon, 0, false);
@@ -200,6 +202,7 @@ impl MonClient {
 
     /// Wants the OSD map of `epoch` and later, or with `onetime` the next one only. Does not wait.
     pub fn want_osdmap(&self, epoch: u32, onetime: bool) {
+        let _noio = NoIoScope::enter();
         let mut state = self.state.lock();
         if state.subs.want(Map::Osd, epoch, onetime) && !state.hunt.is_hunting() {
             state.subscribe();
@@ -215,6 +218,7 @@ impl MonClient {
     /// Asks for the newest epoch of the OSD map; [`MonEvents::newest_osdmap`] brings the answer. Does not
     /// wait.
     pub fn ask_newest_osdmap(&self) -> Result {
+        let _noio = NoIoScope::enter();
         let mut state = self.state.lock();
         if !state.requests.has_detached(Question::Version) {
             state
@@ -283,6 +287,7 @@ impl MonClient {
         timeout: u32,
         encode: impl FnOnce(u64) -> ProtoResult<KVec<u8>>,
     ) -> Result<Answer> {
+        let _noio = NoIoScope::enter();
         let tid = self
             .state
             .lock()

@@ -10,6 +10,7 @@ use super::subs::Map;
 use super::{MonClient, State};
 use crate::abstractions::crypto::random_u64;
 use crate::abstractions::time::{boot_ns, msecs};
+use crate::messenger::{Connection, Recovery};
 use crate::proto::cephx::Progress;
 use crate::proto::error::{ProtoError, ProtoResult, Reason};
 use crate::proto::message::{Reply, Request};
@@ -19,7 +20,10 @@ use crate::proto::mon_msg::{
 };
 use crate::proto::monmap::MonMap;
 use crate::proto::msg::MsgHeader;
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{Arc, MutexGuard},
+};
 
 /// Nanoseconds in a millisecond.
 const NSEC_PER_MSEC: u64 = 1_000_000;
@@ -96,7 +100,7 @@ impl MonClient {
 
     /// Gives the current monitor up, if there is one, and tries another.
     pub(super) fn open_session(self: &Arc<Self>, state: &mut State) {
-        state.link.take().close();
+        state.link.take().give_up();
         let session = self.auth.begin_session();
         state.subs.reset();
         state.auth_pending = true;
@@ -145,13 +149,19 @@ impl MonClient {
         } else {
             PING_MS
         };
+        let ping = match state.hunt.is_hunting() {
+            true => None,
+            false => state.link.connection(),
+        };
         drop(state);
+        if let Some(con) = ping {
+            con.send_keepalive();
+        }
         self.kick(delay);
     }
 
-    /// Pings the monitor; renews tickets and subscriptions that are due.
+    /// Renews tickets and subscriptions that are due.
     fn look_after(&self, state: &mut State, now: u64) {
-        state.link.keepalive();
         state.hunt.calm();
         if state.subs.renewal_due(now) {
             state.subscribe();
@@ -171,13 +181,13 @@ impl MonClient {
     }
 
     /// The link can carry messages. With msgr2 we are authenticated by now.
-    pub(super) fn on_open(self: &Arc<Self>, session: u64) {
+    pub(super) fn on_open(self: &Arc<Self>, session: u64, con: &Connection) {
         let mut state = self.state.lock();
         if !state.link.is(session) {
             return;
         }
         if self.msgr2 {
-            self.session_begins(state);
+            self.session_begins(state, con);
             return;
         }
         let mut payload = KVec::new();
@@ -191,23 +201,29 @@ impl MonClient {
         }
     }
 
-    /// The link failed. `refused` is how the peer answered our authentication, if that is why.
-    pub(super) fn on_fault(self: &Arc<Self>, session: u64) {
+    /// The link failed; says whether it is to be made again.
+    pub(super) fn on_fault(self: &Arc<Self>, session: u64, error: Error, step: &str) -> Recovery {
         let mut state = self.state.lock();
         if !state.link.is(session) {
-            return;
+            return Recovery::Close;
         }
+        if let Some(refusal) = self.auth.take_refusal() {
+            self.refused(&mut state, refusal);
+            return Recovery::Close;
+        }
+        if state.hunt.is_hunting() {
+            // The monitor has until its deadline.
+            return Recovery::Reconnect;
+        }
+        pr_info!(
+            "connection to monitor failed: {} ({})\n",
+            step,
+            error.to_errno()
+        );
         state.lost = true;
-        let hunting = state.hunt.is_hunting();
-        let refusal = self.auth.take_refusal();
-        if let Some(e) = refusal {
-            self.refused(&mut state, e);
-        }
         drop(state);
-        // While hunting, the monitor has until its deadline: the messenger tries again.
-        if !hunting {
-            self.kick(0);
-        }
+        self.kick(0);
+        Recovery::Close
     }
 
     /// The authentication failed. If a monitor does not let us in, whoever waits for the first session
@@ -223,14 +239,15 @@ impl MonClient {
     }
 
     /// Authenticated: the session stands. Unlocks `state`.
-    fn session_begins(self: &Arc<Self>, mut state: kernel::sync::MutexGuard<'_, State>) {
+    fn session_begins(self: &Arc<Self>, mut state: MutexGuard<'_, State>, con: &Connection) {
+        con.set_global_id(self.auth.global_id());
         state.auth_pending = false;
         state.error = None;
         state.hunt.found();
         state.subscribe();
         state.send_questions(|_| true);
         if let Some(rank) = state.hunt.current() {
-            pr_info!("mon{} session established\n", rank);
+            pr_info!("mon{} {} session established\n", rank, con.peer_addr());
         }
         drop(state);
         self.changed.notify_all();
@@ -238,14 +255,20 @@ impl MonClient {
     }
 
     /// A message arrived, complete and verified.
-    pub(super) fn on_message(self: &Arc<Self>, session: u64, header: &MsgHeader, front: &[u8]) {
+    pub(super) fn on_message(
+        self: &Arc<Self>,
+        session: u64,
+        con: &Connection,
+        header: &MsgHeader,
+        front: &[u8],
+    ) {
         if !self.state.lock().link.is(session) {
             return;
         }
         let version = header.version;
         let taken = match header.typ {
             AuthReply::TYPE => {
-                AuthReply::decode(version, front).map(|m| self.on_auth_reply(session, &m))
+                AuthReply::decode(version, front).map(|m| self.on_auth_reply(session, con, &m))
             }
             SubscribeAck::TYPE => SubscribeAck::decode(version, front)
                 .map(|m| self.state.lock().subs.acknowledged(m.interval)),
@@ -267,7 +290,7 @@ impl MonClient {
         }
     }
 
-    fn on_auth_reply(self: &Arc<Self>, session: u64, reply: &AuthReply<'_>) {
+    fn on_auth_reply(self: &Arc<Self>, session: u64, con: &Connection, reply: &AuthReply<'_>) {
         let mut state = self.state.lock();
         if !state.link.is(session) {
             return;
@@ -279,7 +302,7 @@ impl MonClient {
                     pr_warn!("cannot authenticate: {}\n", e.to_errno());
                 }
             }
-            Ok(Progress::Done) if state.hunt.is_hunting() => self.session_begins(state),
+            Ok(Progress::Done) if state.hunt.is_hunting() => self.session_begins(state, con),
             Ok(Progress::Done) => state.auth_pending = false,
             Err(e) if state.hunt.is_hunting() => self.refused(&mut state, e),
             Err(e) => {

@@ -3,8 +3,8 @@
 # Data: what is written is what another client reads, and the other way round.
 
 roundtrip() {
-	img io1 24 --object-size 1M
-	pattern p1 24
+	img io1 9 --object-size 1M
+	pattern p1 9
 	map io1
 	dd if="$PATTERN" of="$DEV" bs=3M oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
 	same_on_host io1 "$PATTERN_HOST"
@@ -105,7 +105,8 @@ t_limits() {
 	img io9 32
 	map io9
 	local q=/sys/block/rbd$ID/queue
-	eq "$(<"$q/optimal_io_size")" 65536 'optimal_io_size (alloc_size)'
+	eq "$(<"$q/minimum_io_size")" 65536 'minimum_io_size (alloc_size)'
+	eq "$(<"$q/optimal_io_size")" 4194304 'optimal_io_size (object size)'
 	eq "$(<"$q/discard_granularity")" 65536 discard_granularity
 	eq "$(<"$q/stable_writes")" 1 'stable_writes (CRCs are on)'
 	eq "$(<"$q/rotational")" 0 rotational

@@ -8,6 +8,7 @@ use kernel::prelude::*;
 
 #[allow(unsafe_code)]
 pub mod abstractions;
+pub mod messenger;
 pub mod options;
 pub mod proto;
 

@@ -1,0 +1,710 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One connection: its socket, its state, and the work item that drives both.
+//!
+//! All of a connection's state belongs to whoever holds [`Connection`]'s lock: the work item, or a task
+//! that sends in place. Others say what they want through [`Control`] or the kick mark, and the holder
+//! looks at both before and after it lets go of the lock.
+
+use super::ops::{ConnectionOps, DataTarget, Incoming, Recovery};
+use super::receive::{DataState, Receive};
+use super::transmit::Transmit;
+use super::Messenger;
+use crate::abstractions::crc32c::crc32c;
+use crate::abstractions::crypto::KernelCrypto;
+use crate::abstractions::socket::{Socket, SocketEvents, SocketState};
+use crate::abstractions::task::NoIoScope;
+use crate::abstractions::time::{boot_ns, msecs, wall_time};
+use crate::abstractions::workqueue::cancel_sync;
+use crate::proto::auth::ConnectionAuth;
+use crate::proto::error::ProtoError;
+use crate::proto::msg::MsgHeader;
+use crate::proto::session::{Limits, Protocol, Rx, Session, SessionConfig};
+use crate::proto::types::{features, AddrType, EntityAddr, EntityType, Timespec};
+use core::ops::Range;
+use kernel::{
+    impl_has_delayed_work, new_delayed_work, new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Full, Relaxed},
+        Arc, Mutex, MutexGuard,
+    },
+    workqueue::{DelayedWork, WorkItem},
+};
+
+/// First pause before connecting again, in milliseconds (`BASE_DELAY_INTERVAL`, Linux
+/// `include/linux/ceph/messenger.h`).
+const BACKOFF_MIN_MS: u64 = 250;
+/// Longest pause (`MAX_DELAY_INTERVAL`).
+const BACKOFF_MAX_MS: u64 = 15_000;
+/// How long a handshake may take, in milliseconds.
+const HANDSHAKE_MS: u64 = 30_000;
+/// Messages taken before sending has its turn.
+const RECEIVE_BUDGET: u32 = 256;
+/// Nanoseconds in a millisecond.
+const NSEC_PER_MSEC: u64 = 1_000_000;
+
+/// The state of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Not to be opened.
+    Closed,
+    /// To be opened, after a pause if it failed before.
+    Preopen,
+    /// The socket is connecting.
+    Connecting,
+    /// The handshake is in progress.
+    Negotiating,
+    /// Messages pass.
+    Open,
+    /// Failed, and opened again once there is something to send.
+    Standby,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "CLOSED",
+            Self::Preopen => "PREOPEN",
+            Self::Connecting => "CONNECTING",
+            Self::Negotiating => "NEGOTIATING",
+            Self::Open => "OPEN",
+            Self::Standby => "STANDBY",
+        }
+    }
+}
+
+/// What the owner wants of the connection.
+enum Control {
+    Nothing,
+    Open { addr: EntityAddr, global_id: u64 },
+    Shutdown,
+}
+
+/// Why a connection failed.
+struct Fault {
+    error: Error,
+    step: &'static str,
+}
+
+impl Fault {
+    fn new(error: Error, step: &'static str) -> Self {
+        Self { error, step }
+    }
+}
+
+impl From<ProtoError> for Fault {
+    fn from(e: ProtoError) -> Self {
+        Self::new(e.to_errno(), e.step)
+    }
+}
+
+/// What the connection's lock guards.
+struct Core {
+    state: State,
+    ops: Option<Arc<dyn ConnectionOps>>,
+    auth: KBox<dyn ConnectionAuth + Send>,
+    /// Present from `Preopen` on.
+    session: Option<Session>,
+    socket: Option<Socket<Events>>,
+    rx: Receive,
+    tx: Transmit,
+    peer: EntityAddr,
+    /// The pause before the next attempt, in milliseconds; 0 after a success.
+    backoff_ms: u64,
+    /// When the next attempt is due, or the handshake must be done, in ns since boot.
+    deadline: u64,
+}
+
+/// A connection to one peer.
+#[pin_data]
+pub struct Connection {
+    messenger: Arc<Messenger>,
+    peer_type: EntityType,
+    #[pin]
+    work: DelayedWork<Connection>,
+    /// Guards what is wanted. Nothing is taken inside.
+    #[pin]
+    control: Mutex<Control>,
+    /// "The connection's lock". Inside, the owner's locks are taken.
+    #[pin]
+    core: Mutex<Core>,
+    /// Set when there is something to do for the holder of the lock.
+    kicked: Atomic<u32>,
+    /// Set when there is something to send and the connection is not open.
+    wake: Atomic<u32>,
+    /// Set when a keepalive is to be sent.
+    keepalive: Atomic<u32>,
+    open: Atomic<u32>,
+    last_heard: Atomic<u64>,
+    global_id: Atomic<u64>,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for Connection { self.work }
+}
+
+impl WorkItem for Connection {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let _noio = NoIoScope::enter();
+        let core = this.core.lock();
+        this.process(core, Self::work);
+    }
+}
+
+/// Tells the connection of what happens to its socket.
+pub(super) struct Events(Arc<Connection>);
+
+impl SocketEvents for Events {
+    fn data_ready(&self) {
+        self.0.kick_later();
+    }
+
+    fn write_space(&self) {
+        self.0.kick_later();
+    }
+
+    fn state_changed(&self, state: SocketState) {
+        if state != SocketState::Connecting {
+            self.0.kick_later();
+        }
+    }
+}
+
+impl Connection {
+    /// A closed connection for `ops`, which it keeps until [`close`](Self::close). Sleeps.
+    pub fn new(
+        messenger: Arc<Messenger>,
+        peer_type: EntityType,
+        ops: Arc<dyn ConnectionOps>,
+        auth: KBox<dyn ConnectionAuth + Send>,
+    ) -> Result<Arc<Self>> {
+        let core = Core {
+            state: State::Closed,
+            ops: Some(ops),
+            auth,
+            session: None,
+            socket: None,
+            rx: Receive::new()?,
+            tx: Transmit::new()?,
+            peer: EntityAddr::BLANK,
+            backoff_ms: 0,
+            deadline: 0,
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                messenger,
+                peer_type,
+                work <- new_delayed_work!("net_ceph::Connection::work"),
+                control <- new_mutex!(Control::Nothing, "net_ceph::Connection::control"),
+                core <- new_mutex!(core, "net_ceph::Connection::core"),
+                kicked: Atomic::new(0),
+                wake: Atomic::new(0),
+                keepalive: Atomic::new(0),
+                open: Atomic::new(0),
+                last_heard: Atomic::new(0),
+                global_id: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Wants a connection to `addr`, whose kind says which protocol is spoken, as the client of this
+    /// number (0: not known yet). One that exists is dropped. Does not wait; any process context.
+    pub fn open(self: &Arc<Self>, addr: EntityAddr, global_id: u64) {
+        self.want(Control::Open { addr, global_id });
+    }
+
+    /// Wants the connection closed for good. Does not wait: calls in progress may still reach the owner.
+    pub fn shutdown(self: &Arc<Self>) {
+        self.want(Control::Shutdown);
+    }
+
+    fn want(self: &Arc<Self>, control: Control) {
+        *self.control.lock() = control;
+        self.kick_later();
+    }
+
+    /// Closes the connection for good: afterwards the owner is not called, and is let go of. Waits for a
+    /// call in progress. Not with a lock held that the owner takes when called, nor from such a call.
+    pub fn close(self: &Arc<Self>) {
+        let _noio = NoIoScope::enter();
+        *self.control.lock() = Control::Shutdown;
+        let mut core = self.core.lock();
+        let ops = self.obey(&mut core);
+        drop(core);
+        drop(ops);
+        cancel_sync(self);
+    }
+
+    /// The owner has something to send: sends it from here if the connection is open and nobody is busy
+    /// with it, else whoever is will. Does not wait for the lock, but may sleep on memory. Not with a lock
+    /// held that the owner takes when called.
+    pub fn kick(self: &Arc<Self>) {
+        self.kicked.xchg(1, Full);
+        if self.open.load(Relaxed) == 0 {
+            self.wake.store(1, Relaxed);
+            self.kick_later();
+        } else if let Some(core) = self.core.try_lock() {
+            let _noio = NoIoScope::enter();
+            self.process(core, Self::send);
+        }
+    }
+
+    /// As [`kick`](Self::kick), by the work item. Any context.
+    pub fn kick_later(self: &Arc<Self>) {
+        self.messenger.queue().mod_delayed(self, 0);
+    }
+
+    /// Sends a keepalive soon. Any context.
+    pub fn send_keepalive(self: &Arc<Self>) {
+        self.keepalive.store(1, Relaxed);
+        self.kick_later();
+    }
+
+    /// Drops the TCP connection if it is in the middle of this transaction's message, in either
+    /// direction: afterwards no page of its data is in use. Sleeps; not from a call to the owner.
+    pub fn reset_if_busy_with(self: &Arc<Self>, tid: u64) {
+        let _noio = NoIoScope::enter();
+        let mut core = self.core.lock();
+        if core.rx.is_busy_with(tid) || core.tx.is_busy_with(tid) {
+            self.fail(&mut core, Fault::new(ECONNRESET, "request withdrawn"));
+        }
+        self.process(core, Self::nothing);
+    }
+
+    /// When bytes were received last, in ns since boot; 0 if never.
+    pub fn last_heard(&self) -> u64 {
+        self.last_heard.load(Relaxed)
+    }
+
+    /// Whether messages pass.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Relaxed) != 0
+    }
+
+    /// Our number, learnt from the peer by a message.
+    pub fn set_global_id(&self, global_id: u64) {
+        self.global_id.store(global_id, Relaxed);
+    }
+
+    /// Does `f` with the lock, and again for as long as somebody wanted something meanwhile.
+    fn process<'a>(
+        self: &'a Arc<Self>,
+        mut core: MutexGuard<'a, Core>,
+        f: impl Fn(&Arc<Self>, &mut Core),
+    ) {
+        loop {
+            self.kicked.store(0, Relaxed);
+            // Let go of outside the lock: the owner may be the last to hold much.
+            let released = self.obey(&mut core);
+            f(self, &mut core);
+            drop(core);
+            drop(released);
+            if self.kicked.xchg(0, Full) == 0 {
+                return;
+            }
+            self.kicked.store(1, Relaxed);
+            match self.core.try_lock() {
+                Some(again) => core = again,
+                None => return,
+            }
+        }
+    }
+
+    fn nothing(self: &Arc<Self>, _core: &mut Core) {}
+
+    /// Does what the owner wants; returns what is to be dropped outside the lock.
+    fn obey(self: &Arc<Self>, core: &mut Core) -> Option<Arc<dyn ConnectionOps>> {
+        let control = core::mem::replace(&mut *self.control.lock(), Control::Nothing);
+        match control {
+            Control::Nothing => None,
+            Control::Shutdown => {
+                self.disconnect(core);
+                core.session = None;
+                core.state = State::Closed;
+                core.ops.take()
+            }
+            Control::Open { addr, global_id } => {
+                if core.ops.is_some() {
+                    self.disconnect(core);
+                    self.global_id.store(global_id, Relaxed);
+                    core.session = self.new_session(addr, global_id);
+                    core.peer = addr;
+                    core.backoff_ms = 0;
+                    core.deadline = 0;
+                    core.state = State::Preopen;
+                    self.kick_later();
+                }
+                None
+            }
+        }
+    }
+
+    fn new_session(&self, peer_addr: EntityAddr, global_id: u64) -> Option<Session> {
+        let config = &self.messenger.config;
+        let protocol = if peer_addr.kind == AddrType::LEGACY {
+            Protocol::Msgr1
+        } else {
+            Protocol::Msgr2
+        };
+        let session = SessionConfig {
+            global_id,
+            my_addr: self.messenger.my_addr(),
+            peer_type: self.peer_type,
+            peer_addr,
+            supported_features: features::SUPPORTED_DEFAULT,
+            required_features: self.messenger.required_features(),
+            con_modes: config.con_modes,
+            data_crc: config.data_crc,
+            sign_messages: config.sign_messages,
+            limits: Limits::DEFAULT,
+            crc32c,
+        };
+        Some(Session::new(session, protocol))
+    }
+
+    fn disconnect(&self, core: &mut Core) {
+        self.open.store(0, Relaxed);
+        core.socket = None;
+        core.rx.reset();
+        core.tx.reset();
+        if let Some(session) = core.session.as_mut() {
+            session.disconnected();
+        }
+    }
+
+    /// The connection failed: the owner says what next.
+    fn fail(self: &Arc<Self>, core: &mut Core, fault: Fault) {
+        let state = core.state;
+        self.disconnect(core);
+        core.state = State::Closed;
+        let Some(ops) = core.ops.clone() else {
+            return;
+        };
+        // Only the first of a row of failures is worth a line.
+        if core.backoff_ms == 0 {
+            pr_info!(
+                "{} {}: {} ({}, con state {})\n",
+                self.peer_name(),
+                core.peer,
+                fault.step,
+                fault.error.to_errno(),
+                state.name()
+            );
+        }
+        match ops.fault(fault.error, fault.step) {
+            Recovery::Close => {}
+            Recovery::Standby => core.state = State::Standby,
+            Recovery::Reconnect => {
+                core.backoff_ms = core
+                    .backoff_ms
+                    .saturating_mul(2)
+                    .clamp(BACKOFF_MIN_MS, BACKOFF_MAX_MS);
+                self.reopen_in(core, core.backoff_ms);
+            }
+        }
+    }
+
+    fn peer_name(&self) -> &'static str {
+        match self.peer_type {
+            EntityType::MON => "mon",
+            EntityType::OSD => "osd",
+            _ => "peer",
+        }
+    }
+
+    fn reopen_in(self: &Arc<Self>, core: &mut Core, ms: u64) {
+        core.state = State::Preopen;
+        core.deadline = boot_ns().saturating_add(ms.saturating_mul(NSEC_PER_MSEC));
+        self.messenger.queue().mod_delayed(self, msecs(ms));
+    }
+
+    /// The work item's part: everything there is to do.
+    fn work(self: &Arc<Self>, core: &mut Core) {
+        if let Err(fault) = self.advance(core) {
+            self.fail(core, fault);
+        }
+    }
+
+    /// A sender's part: only sending, over an open connection.
+    fn send(self: &Arc<Self>, core: &mut Core) {
+        if core.state != State::Open {
+            self.wake.store(1, Relaxed);
+            self.kick_later();
+        } else if let Err(fault) = self.transmit(core) {
+            self.fail(core, fault);
+        }
+    }
+
+    fn advance(self: &Arc<Self>, core: &mut Core) -> Result<(), Fault> {
+        loop {
+            match core.state {
+                State::Closed => return Ok(()),
+                State::Standby => {
+                    if self.wake.xchg(0, Relaxed) == 0 {
+                        return Ok(());
+                    }
+                    core.state = State::Preopen;
+                    core.deadline = 0;
+                }
+                State::Preopen => {
+                    if !self.due(core) {
+                        return Ok(());
+                    }
+                    self.connect(core)?;
+                }
+                State::Connecting => {
+                    let socket = core.socket.as_ref();
+                    match socket.map(Socket::state) {
+                        Some(SocketState::Connecting) => return self.in_time(core),
+                        Some(SocketState::Connected) => self.begin_handshake(core)?,
+                        _ => {
+                            let error = socket.and_then(Socket::take_error);
+                            return Err(Fault::new(error.unwrap_or(ECONNREFUSED), "connect"));
+                        }
+                    }
+                }
+                State::Negotiating | State::Open => {
+                    let more = self.receive(core)?;
+                    if core.state == State::Negotiating {
+                        self.in_time(core)?;
+                    }
+                    self.transmit(core)?;
+                    if more {
+                        self.kick_later();
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Whether the pause before the next attempt is over; if not, comes back then.
+    fn due(self: &Arc<Self>, core: &Core) -> bool {
+        let left = core.deadline.saturating_sub(boot_ns());
+        if left > 0 {
+            let ms = (left / NSEC_PER_MSEC).saturating_add(1);
+            self.messenger.queue().mod_delayed(self, msecs(ms));
+        }
+        left == 0
+    }
+
+    /// Fails once connecting has taken too long; comes back then.
+    fn in_time(self: &Arc<Self>, core: &Core) -> Result<(), Fault> {
+        if self.due(core) {
+            return Err(Fault::new(ETIMEDOUT, "handshake took too long"));
+        }
+        Ok(())
+    }
+
+    fn connect(self: &Arc<Self>, core: &mut Core) -> Result<(), Fault> {
+        core.state = State::Connecting;
+        core.deadline = boot_ns().saturating_add(HANDSHAKE_MS.saturating_mul(NSEC_PER_MSEC));
+        let addr = core
+            .peer
+            .sock
+            .ok_or(Fault::new(EINVAL, "peer has no address"))?;
+        let config = &self.messenger.config;
+        let connected = Arc::new(Events(self.clone()), GFP_KERNEL)
+            .map_err(Error::from)
+            .and_then(|events| Socket::connect(&config.netns, &addr, config.nodelay, events));
+        core.socket = Some(connected.map_err(|e| Fault::new(e, "connect"))?);
+        Ok(())
+    }
+
+    fn begin_handshake(&self, core: &mut Core) -> Result<(), Fault> {
+        core.state = State::Negotiating;
+        let seq = self.messenger.next_global_seq();
+        if let Some(session) = core.session.as_mut() {
+            session.set_global_id(self.global_id.load(Relaxed));
+            session.connected(seq, core.tx.end())?;
+        }
+        Ok(())
+    }
+
+    /// Sends what is queued and what the owner has, as far as the socket takes it.
+    fn transmit(&self, core: &mut Core) -> Result<(), Fault> {
+        let Core {
+            state,
+            ops: Some(ops),
+            session: Some(session),
+            socket: Some(socket),
+            tx,
+            ..
+        } = core
+        else {
+            return Ok(());
+        };
+        if *state == State::Open && self.keepalive.xchg(0, Relaxed) != 0 {
+            let now = wall_time();
+            let stamp = Timespec {
+                sec: now.sec as u32,
+                nsec: now.nsec,
+            };
+            session.encode_keepalive(stamp, tx.end())?;
+        }
+        loop {
+            while *state == State::Open && tx.has_room() {
+                let Some(message) = ops.next_message() else {
+                    break;
+                };
+                tx.add(session, &*message)
+                    .map_err(|e| Fault::new(e, "encoding a message"))?;
+            }
+            if tx.is_empty() && *state == State::Open && session.ack_due() {
+                session.encode_ack(tx.end())?;
+            }
+            if tx.is_empty() {
+                return Ok(());
+            }
+            if !tx.flush(socket).map_err(|e| Fault::new(e, "send"))? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes what has arrived. `Ok(true)`: there may be more.
+    fn receive(self: &Arc<Self>, core: &mut Core) -> Result<bool, Fault> {
+        for _ in 0..RECEIVE_BUDGET {
+            let Some(socket) = core.socket.as_ref() else {
+                return Ok(false);
+            };
+            match core.rx.data(socket).map_err(|e| Fault::new(e, "receive"))? {
+                DataState::Blocked => {
+                    self.heard();
+                    return Ok(false);
+                }
+                DataState::Complete(crc) => {
+                    self.heard();
+                    if let Some(session) = core.session.as_mut() {
+                        session.data_received(crc)?;
+                    }
+                }
+                DataState::Idle => {}
+            }
+            if let Some(total) = self.parse(core)? {
+                let Some(socket) = core.socket.as_ref() else {
+                    return Ok(false);
+                };
+                match core.rx.fill(socket, total) {
+                    Ok(0) => return Err(Fault::new(ECONNRESET, "socket closed")),
+                    Ok(_) => self.heard(),
+                    Err(e) if e == EAGAIN => return Ok(false),
+                    Err(e) => return Err(Fault::new(e, "receive")),
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn heard(&self) {
+        self.last_heard.store(boot_ns(), Relaxed);
+    }
+
+    /// Lets the session look at the input once. `Some(total)`: it needs as many bytes.
+    fn parse(self: &Arc<Self>, core: &mut Core) -> Result<Option<usize>, Fault> {
+        let Core {
+            ops: Some(ops),
+            session: Some(session),
+            auth,
+            rx,
+            tx,
+            ..
+        } = core
+        else {
+            return Err(Fault::new(ESHUTDOWN, "connection closed"));
+        };
+        let input = rx.input();
+        let (consumed, event) = session.receive(input, &mut **auth, &KernelCrypto, tx.end())?;
+        match event {
+            Rx::NeedMore { total } => {
+                rx.consume(consumed);
+                return Ok(Some(total));
+            }
+            Rx::Message {
+                header,
+                front,
+                middle,
+                data_crc_seed,
+                ..
+            } => {
+                if header.data_len == 0 {
+                    let msg = Incoming {
+                        header: &header,
+                        front,
+                        middle,
+                        data: &[],
+                        con: self,
+                    };
+                    ops.dispatch(msg);
+                    rx.consume(consumed);
+                } else {
+                    let ranges = rx.ranges(front, middle);
+                    let target = ops.data_target(&header, front);
+                    rx.consume(consumed);
+                    Self::begin_data(rx, session, header, ranges, target, data_crc_seed)?;
+                }
+                return Ok(None);
+            }
+            Rx::MessageEnd => {
+                rx.consume(consumed);
+                rx.finish(|header, front, middle, data| {
+                    ops.dispatch(Incoming {
+                        header,
+                        front,
+                        middle,
+                        data,
+                        con: self,
+                    })
+                });
+                return Ok(None);
+            }
+            _ => {}
+        }
+        let step = match event {
+            Rx::Closed => Some("peer closed the session"),
+            Rx::Retry => Some("peer asks to connect again"),
+            _ => None,
+        };
+        match event {
+            Rx::KeepaliveAck { stamp } => ops.keepalive_acked(stamp),
+            Rx::Opened { .. } => {
+                self.messenger.learn_my_addr(session.my_addr());
+                self.messenger.raise_global_seq(session.global_seq());
+                core.state = State::Open;
+                core.backoff_ms = 0;
+                let ops = ops.clone();
+                let global_id = session.global_id();
+                rx.consume(consumed);
+                self.open.store(1, Relaxed);
+                ops.opened(self, global_id);
+                return Ok(None);
+            }
+            _ => {}
+        }
+        rx.consume(consumed);
+        match step {
+            Some(step) => Err(Fault::new(ECONNRESET, step)),
+            None => Ok(None),
+        }
+    }
+
+    fn begin_data(
+        rx: &mut Receive,
+        session: &mut Session,
+        header: MsgHeader,
+        ranges: (Range<usize>, Range<usize>),
+        target: DataTarget,
+        seed: u32,
+    ) -> Result<(), Fault> {
+        if matches!(target, DataTarget::Skip) {
+            session.skip_data()?;
+            return Ok(());
+        }
+        rx.begin(header, ranges, target, seed, session.wants_data_crc())
+            .map_err(|e| Fault::new(e, "more data than asked for"))
+    }
+}

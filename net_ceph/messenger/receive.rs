@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The receiving half of a connection: a buffer that takes several small messages per call, and the
+//! data segment in progress, which goes straight to its place.
+
+use super::connection::Events;
+use super::DataTarget;
+use crate::abstractions::crc32c::crc32c;
+use crate::abstractions::data::DataCursor;
+use crate::abstractions::socket::Socket;
+use crate::proto::msg::MsgHeader;
+use core::ops::Range;
+use kernel::prelude::*;
+
+/// Size of the buffer, but for a message whose front does not fit.
+const BUFFER: usize = 16 * 1024;
+/// Least room for which the socket is asked.
+const ROOM: usize = 512;
+/// A data segment in memory of ours grows by at most this much ahead of the bytes received.
+const DATA_STEP: usize = 64 * 1024;
+
+/// Where the bytes of the data segment in progress go.
+enum Place {
+    Buffer(KVVec<u8>),
+    Cursor(DataCursor),
+}
+
+/// A message announced, whose end is not verified yet.
+pub(super) struct Pending {
+    pub(super) header: MsgHeader,
+    front: Range<usize>,
+    middle: Range<usize>,
+    place: Place,
+    /// Bytes of data still to come.
+    left: usize,
+    crc: u32,
+    /// Whether `crc` is kept.
+    checked: bool,
+}
+
+/// Received bytes and the message in progress.
+pub(super) struct Receive {
+    buf: KVVec<u8>,
+    start: usize,
+    end: usize,
+    pending: Option<Pending>,
+}
+
+/// What became of reading data.
+pub(super) enum DataState {
+    /// None is due.
+    Idle,
+    /// The segment is complete, with this CRC.
+    Complete(u32),
+    /// The socket has no more for now.
+    Blocked,
+}
+
+impl Receive {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            buf: KVVec::from_elem(0, BUFFER, GFP_KERNEL)?,
+            start: 0,
+            end: 0,
+            pending: None,
+        })
+    }
+
+    /// Forgets everything: the connection was lost.
+    pub(super) fn reset(&mut self) {
+        self.start = 0;
+        self.end = 0;
+        self.pending = None;
+    }
+
+    /// The bytes not consumed yet.
+    pub(super) fn input(&self) -> &[u8] {
+        self.buf.get(self.start..self.end).unwrap_or(&[])
+    }
+
+    /// The first `n` bytes of the input were consumed.
+    pub(super) fn consume(&mut self, n: usize) {
+        self.start = self.start.saturating_add(n).min(self.end);
+    }
+
+    /// Whether the data of this transaction are being received.
+    pub(super) fn is_busy_with(&self, tid: u64) -> bool {
+        self.pending.as_ref().is_some_and(|p| p.header.tid == tid)
+    }
+
+    /// Where in the buffer a part of the input lies.
+    fn range_of(&self, part: &[u8]) -> Range<usize> {
+        let at = (part.as_ptr() as usize).wrapping_sub(self.buf.as_ptr() as usize);
+        at..at.wrapping_add(part.len())
+    }
+
+    /// Where front and middle, which are parts of [`input`](Self::input), lie.
+    pub(super) fn ranges(&self, front: &[u8], middle: &[u8]) -> (Range<usize>, Range<usize>) {
+        (self.range_of(front), self.range_of(middle))
+    }
+
+    /// A message with data begins, whose parts lie at `ranges`. `EBADMSG` if its place is too small.
+    pub(super) fn begin(
+        &mut self,
+        header: MsgHeader,
+        ranges: (Range<usize>, Range<usize>),
+        target: DataTarget,
+        crc_seed: u32,
+        checked: bool,
+    ) -> Result {
+        let left = header.data_len as usize;
+        let place = match target {
+            DataTarget::Cursor(cursor) if cursor.remaining() < left => return Err(EBADMSG),
+            DataTarget::Cursor(cursor) => Place::Cursor(cursor),
+            DataTarget::Buffer | DataTarget::Skip => Place::Buffer(KVVec::new()),
+        };
+        self.pending = Some(Pending {
+            header,
+            front: ranges.0,
+            middle: ranges.1,
+            place,
+            left,
+            crc: crc_seed,
+            checked,
+        });
+        Ok(())
+    }
+
+    /// Moves data to their place, from the buffer first, then from the socket.
+    pub(super) fn data(&mut self, socket: &Socket<Events>) -> Result<DataState> {
+        let Some(pending) = self.pending.as_mut().filter(|p| p.left > 0) else {
+            return Ok(DataState::Idle);
+        };
+        let n = pending.left.min(self.end.saturating_sub(self.start));
+        if n > 0 {
+            let until = self.start.saturating_add(n);
+            let bytes = self.buf.get(self.start..until).unwrap_or(&[]);
+            pending.take(bytes)?;
+            self.start = until;
+        }
+        while pending.left > 0 {
+            match pending.receive(socket) {
+                Ok(0) => return Err(ECONNRESET),
+                Ok(_) => {}
+                Err(e) if e == EAGAIN => return Ok(DataState::Blocked),
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(DataState::Complete(pending.crc))
+    }
+
+    /// The message is verified: it and its parts (header, front, middle, data).
+    pub(super) fn finish<R>(
+        &mut self,
+        f: impl FnOnce(&MsgHeader, &[u8], &[u8], &[u8]) -> R,
+    ) -> Option<R> {
+        let pending = self.pending.take()?;
+        let data: &[u8] = match &pending.place {
+            Place::Buffer(buf) => buf,
+            Place::Cursor(_) => &[],
+        };
+        let part = |range: &Range<usize>| self.buf.get(range.clone()).unwrap_or(&[]);
+        Some(f(
+            &pending.header,
+            part(&pending.front),
+            part(&pending.middle),
+            data,
+        ))
+    }
+
+    /// Reads from the socket: more bytes, so that in the end `total` are there. `Ok(0)`: the peer closed.
+    pub(super) fn fill(&mut self, socket: &Socket<Events>, total: usize) -> Result<usize> {
+        self.make_room(total)?;
+        let room = self.buf.get_mut(self.end..).unwrap_or(&mut []);
+        let n = socket.recv(room)?;
+        self.end = self.end.saturating_add(n);
+        Ok(n)
+    }
+
+    /// Sees to it that there is room behind `end`. The buffer grows no faster than bytes arrive.
+    fn make_room(&mut self, total: usize) -> Result {
+        let keep = match &self.pending {
+            Some(p) => p.front.start.min(self.start),
+            None => self.start,
+        };
+        if keep == self.end {
+            self.start = 0;
+            self.end = 0;
+            if self.buf.len() > BUFFER {
+                self.buf = KVVec::from_elem(0, BUFFER, GFP_KERNEL)?;
+            }
+        }
+        let tail = self.buf.len().saturating_sub(self.end);
+        let wanted = total.saturating_sub(self.end.saturating_sub(self.start));
+        if tail >= wanted.max(ROOM) {
+            return Ok(());
+        }
+        if keep > 0 && keep < self.end {
+            self.buf.copy_within(keep..self.end, 0);
+            self.start = self.start.saturating_sub(keep);
+            self.end = self.end.saturating_sub(keep);
+            if let Some(p) = self.pending.as_mut() {
+                for range in [&mut p.front, &mut p.middle] {
+                    range.start = range.start.saturating_sub(keep);
+                    range.end = range.end.saturating_sub(keep);
+                }
+            }
+        }
+        if self.buf.len().saturating_sub(self.end) < ROOM {
+            let len = self.buf.len().saturating_mul(2);
+            self.buf.resize(len, 0, GFP_KERNEL)?;
+        }
+        Ok(())
+    }
+}
+
+impl Pending {
+    /// Takes bytes that were received already.
+    fn take(&mut self, bytes: &[u8]) -> Result {
+        if self.checked {
+            self.crc = crc32c(self.crc, bytes);
+        }
+        match &mut self.place {
+            Place::Buffer(buf) => buf.extend_from_slice(bytes, GFP_KERNEL)?,
+            Place::Cursor(cursor) => {
+                cursor.copy_from(bytes);
+            }
+        }
+        self.left = self.left.saturating_sub(bytes.len());
+        Ok(())
+    }
+
+    /// Receives straight into place.
+    fn receive(&mut self, socket: &Socket<Events>) -> Result<usize> {
+        let n = match &mut self.place {
+            Place::Cursor(cursor) => {
+                let before = cursor.clone();
+                let n = socket.recv_data(cursor, self.left)?;
+                if self.checked {
+                    self.crc = before.crc32c(self.crc, n);
+                }
+                n
+            }
+            Place::Buffer(buf) => {
+                let at = buf.len();
+                buf.resize(at.saturating_add(self.left.min(DATA_STEP)), 0, GFP_KERNEL)?;
+                let got = socket.recv(buf.get_mut(at..).unwrap_or(&mut []));
+                buf.truncate(at.saturating_add(*got.as_ref().unwrap_or(&0)));
+                let n = got?;
+                if self.checked {
+                    self.crc = crc32c(self.crc, buf.get(at..).unwrap_or(&[]));
+                }
+                n
+            }
+        };
+        self.left = self.left.saturating_sub(n);
+        Ok(n)
+    }
+}

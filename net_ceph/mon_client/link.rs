@@ -13,7 +13,7 @@ use crate::messenger::{
 };
 use crate::proto::auth::ConnectionAuth;
 use crate::proto::msg::MsgHeader;
-use crate::proto::types::{EntityAddr, EntityType};
+use crate::proto::types::{EntityAddr, EntityType, Timespec};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -29,6 +29,8 @@ pub(super) struct Link(Option<Open>);
 struct Open {
     ops: Arc<LinkOps>,
     con: Arc<Connection>,
+    addr: EntityAddr,
+    /// When it was opened, in ns since boot.
     since: u64,
 }
 
@@ -57,9 +59,12 @@ impl Link {
         )?;
         let con = Connection::new(client.messenger.clone(), EntityType::MON, ops.clone(), auth)?;
         con.open(addr, client.auth.global_id());
-        // So that a connection that fails early is tried again, and silence is measured from now.
-        let since = boot_ns();
-        self.0 = Some(Open { ops, con, since });
+        self.0 = Some(Open {
+            ops,
+            con,
+            addr,
+            since: boot_ns(),
+        });
         Ok(())
     }
 
@@ -86,6 +91,11 @@ impl Link {
     /// Whether this is the link of the session of this number.
     pub(super) fn is(&self, session: u64) -> bool {
         self.0.as_ref().is_some_and(|o| o.ops.session == session)
+    }
+
+    /// Where it leads.
+    pub(super) fn addr(&self) -> EntityAddr {
+        self.0.as_ref().map_or(EntityAddr::BLANK, |o| o.addr)
     }
 
     /// Queues a message. `ENOTCONN` if there is no connection.
@@ -132,17 +142,19 @@ impl ConnectionOps for LinkOps {
     }
 
     fn dispatch(&self, msg: Incoming<'_>) {
-        if !msg.skipped {
-            self.client
-                .on_message(self.session, msg.con, msg.header, msg.front);
-        }
+        self.client
+            .on_message(self.session, msg.con, msg.header, msg.front);
     }
 
-    fn opened(&self, con: &Connection, _global_id: u64) {
+    fn opened(&self, con: &Arc<Connection>, _global_id: u64) {
         self.client.on_open(self.session, con);
     }
 
-    fn fault(&self, error: Error, step: &str) -> Recovery {
+    fn keepalive_acked(&self, _sent: Timespec) {
+        // Silence is measured by any bytes received.
+    }
+
+    fn fault(&self, error: Error, step: &'static str) -> Recovery {
         // What was to be said belonged to the handshake that failed.
         self.queue.lock().clear();
         self.client.on_fault(self.session, error, step)

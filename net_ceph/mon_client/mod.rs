@@ -104,11 +104,7 @@ impl WorkItem for MonClient {
 
 impl MonClient {
     /// A client that does nothing before [`start`](Self::start). Sleeps.
-    pub fn new(
-        config: MonConfig,
-        auth: Arc<Auth>,
-        messenger: Arc<Messenger>,
-    ) -> Result<Arc<Self>> {
+    pub fn new(config: MonConfig, auth: Arc<Auth>, messenger: Arc<Messenger>) -> Result<Arc<Self>> {
         let monmap = MonMap::initial(&config.monitors).map_err(ProtoError::to_errno)?;
         let monmap = Arc::new(monmap, GFP_KERNEL)?;
         let msgr2 = config

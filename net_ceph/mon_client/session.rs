@@ -138,7 +138,8 @@ impl MonClient {
         } else if state.lost || state.link.silence(now) >= SILENCE_MS.saturating_mul(NSEC_PER_MSEC)
         {
             if let Some(rank) = state.hunt.current() {
-                pr_info!("mon{} session lost, hunting for new mon\n", rank);
+                let addr = state.link.addr();
+                pr_info!("mon{} {} session lost, hunting for new mon\n", rank, addr);
             }
             self.open_session(&mut state);
         } else {
@@ -247,7 +248,7 @@ impl MonClient {
         state.subscribe();
         state.send_questions(|_| true);
         if let Some(rank) = state.hunt.current() {
-            pr_info!("mon{} {} session established\n", rank, con.peer_addr());
+            pr_info!("mon{} {} session established\n", rank, state.link.addr());
         }
         drop(state);
         self.changed.notify_all();

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Opening an image: from names to objects.
+
+use super::{
+    header,
+    names::{Names, Printable},
+    objects::Objects,
+    watch::Watching,
+    Image,
+};
+use crate::control::{map_spec::MapSpec, Id};
+use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
+use net_ceph::{
+    client::Client,
+    proto::{cls::rbd::feature, osd_op::NOSNAP},
+};
+
+/// Opens what `spec` says, for the device `id`. May sleep, for the mount timeout at most.
+pub(super) fn open(spec: MapSpec, id: Id) -> Result<Arc<Image>> {
+    let read_only = spec.read_only();
+    let MapSpec {
+        client,
+        mut options,
+        pool,
+        image,
+        snap,
+    } = spec;
+    let names = Names {
+        pool,
+        pool_ns: options.pool_ns.take(),
+        image,
+        snap,
+    };
+    let client = Client::get(client)?;
+    // Pools have names that are text.
+    let pool_id = core::str::from_utf8(&names.pool)
+        .map_err(|_| ENOENT)
+        .and_then(|pool| client.pool_id(pool))
+        .inspect_err(|&e| {
+            if e == ENOENT {
+                pr_info!("pool {} does not exist\n", Printable(&names.pool));
+            }
+        })?;
+    let objects = Objects::new(client, pool_id, names.namespace())?;
+
+    let missing = |e: &Error| {
+        if *e == ENOENT {
+            pr_info!("image {names} does not exist\n");
+        }
+    };
+    let image_id = match header::image_id(&objects, &names.image) {
+        Err(ENOENT) if objects.exists(&header::format_1_header(&names.image)?)? => {
+            pr_warn!("image {names}: format 1 is not supported\n");
+            return Err(ENXIO);
+        }
+        id => id.inspect_err(missing)?,
+    };
+    // From here on we are told of changes. A reader does without: it may not be allowed to watch.
+    let watching = if read_only {
+        None
+    } else {
+        let header = header::header_name(&image_id)?;
+        Some(Watching::begin(&objects, &header).inspect_err(missing)?)
+    };
+    let fixed = header::fixed(&objects, &names, image_id, read_only).inspect_err(missing)?;
+    let head = header::head(&objects, &fixed.header)?;
+    let snap = match &names.snap {
+        Some(name) => {
+            let found = header::find_snap(&objects, &fixed.header, &head, name);
+            Some(found.inspect_err(missing)?)
+        }
+        None => None,
+    };
+    if fixed.features & feature::LAYERING != 0 {
+        let snap = snap.map_or(NOSNAP, |(id, _)| id);
+        header::check_parent(&objects, &names, &fixed.header, snap)?;
+    }
+    if (options.exclusive || options.lock_on_read) && fixed.features & feature::EXCLUSIVE_LOCK == 0
+    {
+        pr_warn!("image {names}: exclusive-lock feature is not enabled\n");
+        return Err(EINVAL);
+    }
+    if u64::from(options.alloc_size) > fixed.layout.object_size() {
+        options.alloc_size = u32::try_from(fixed.layout.object_size())?;
+        pr_warn!(
+            "image {names}: alloc_size adjusted to {}\n",
+            options.alloc_size
+        );
+    }
+
+    let image = Arc::pin_init(
+        pin_init!(Image {
+            id,
+            names,
+            options,
+            read_only,
+            objects,
+            fixed,
+            snap,
+            head <- new_spinlock!(head),
+            refreshing <- new_mutex!(()),
+            disk <- new_mutex!(None),
+            watching <- new_mutex!(None),
+        }),
+        GFP_KERNEL,
+    )?;
+    if let Some(watching) = watching {
+        watching.attach(&image);
+        *image.watching.lock() = Some(watching);
+    }
+    Ok(image)
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Watching an image's header object, so as to learn of changes from whoever makes them.
+//!
+//! Whoever changes an image notifies its watchers, and waits until they have answered or some seconds
+//! are over. So the header is read anew first, and the answer given then. A watch that broke (its
+//! OSD did not hear from us for long, or we were shut out for a while) is begun anew, and as changes
+//! may have been missed meanwhile the header is read anew then, too.
+
+use super::{objects::Objects, Image};
+use crate::control::Mapping;
+use kernel::{
+    impl_has_delayed_work, new_delayed_work, new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex},
+    workqueue::{self, DelayedWork, WorkItem},
+};
+use net_ceph::{
+    abstractions::{time::secs, workqueue::cancel_sync},
+    osd_client::{Watch, WatchEvents},
+    proto::cls::rbd_notify::Notification,
+};
+
+/// Seconds until a broken watch is tried again (Linux `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
+const RETRY_DELAY: u64 = 1;
+
+/// Notifications that may wait for an answer. Those on top get none, and their senders go on when
+/// their time is over.
+const UNANSWERED_MAX: usize = 64;
+
+/// A watch on an image's header. Dropping it ends the watch, which may sleep.
+pub(super) struct Watching(Arc<Watcher>);
+
+#[pin_data]
+struct Watcher {
+    #[pin]
+    work: DelayedWork<Self>,
+    /// Held for moments; taken by what the OSD client calls.
+    #[pin]
+    state: Mutex<State>,
+    /// Held while a watch is begun or ended. `state` may be taken inside.
+    #[pin]
+    watch: Mutex<Option<Watch>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Whose header it is, from when it is open until it is closed.
+    image: Option<Arc<Image>>,
+    /// Notifications to be answered.
+    unanswered: KVec<u64>,
+    /// The header changed.
+    stale: bool,
+    /// The watch is gone.
+    broken: bool,
+    /// It is to stay so.
+    ending: bool,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for Watcher { self.work }
+}
+
+impl Watching {
+    /// Begins to watch `header`. `ENOENT` if there is no such object. May sleep.
+    pub(super) fn begin(objects: &Objects, header: &[u8]) -> Result<Self> {
+        let watcher = Arc::pin_init(
+            pin_init!(Watcher {
+                work <- new_delayed_work!("rbd::Watcher::work"),
+                state <- new_mutex!(State::default()),
+                watch <- new_mutex!(None),
+            }),
+            GFP_KERNEL,
+        )?;
+        let watching = Self(watcher);
+        watching.0.watch(objects, header)?;
+        Ok(watching)
+    }
+
+    /// The header is that of `image`, which is open now.
+    pub(super) fn attach(&self, image: &Arc<Image>) {
+        self.0.state.lock().image = Some(image.clone());
+        // What came meanwhile.
+        queue(&self.0, 0);
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let image = {
+            let mut state = self.0.state.lock();
+            state.ending = true;
+            state.image.take()
+        };
+        cancel_sync(&self.0);
+        let watch = self.0.watch.lock().take();
+        drop(watch);
+        // What the OSD client queued up to now.
+        cancel_sync(&self.0);
+        drop(image);
+    }
+}
+
+/// Runs the work in some seconds, unless it is about to run anyway.
+fn queue(watcher: &Arc<Watcher>, seconds: u64) {
+    let _ = workqueue::system_unbound().enqueue_delayed(watcher.clone(), secs(seconds));
+}
+
+impl Watcher {
+    /// Begins a watch, in place of one that may be there. May sleep.
+    fn watch(self: &Arc<Self>, objects: &Objects, header: &[u8]) -> Result {
+        let mut watch = self.watch.lock();
+        drop(watch.take());
+        let events = Arc::new(Events(self.clone()), GFP_KERNEL)?;
+        *watch = Some(objects.watch(header, events)?);
+        Ok(())
+    }
+
+    /// Begins the broken watch of `image` anew, or leaves it for later.
+    fn watch_again(self: &Arc<Self>, image: &Image) {
+        match self.watch(&image.objects, &image.fixed.header) {
+            Ok(()) => self.state.lock().stale = true,
+            Err(e) => {
+                pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());
+                // Blocklisted, or the image is gone: there is no hope.
+                if e != ESHUTDOWN && e != ENOENT {
+                    self.state.lock().broken = true;
+                    queue(self, RETRY_DELAY);
+                }
+            }
+        }
+    }
+}
+
+impl WorkItem for Watcher {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let (image, broken) = {
+            let mut state = this.state.lock();
+            match &state.image {
+                Some(image) if !state.ending => (image.clone(), core::mem::take(&mut state.broken)),
+                _ => return,
+            }
+        };
+        if broken {
+            this.watch_again(&image);
+        }
+        let (stale, unanswered) = {
+            let mut state = this.state.lock();
+            (
+                core::mem::take(&mut state.stale),
+                core::mem::take(&mut state.unanswered),
+            )
+        };
+        if stale {
+            if let Err(e) = image.refresh() {
+                pr_warn!("rbd{}: refresh failed: {e:?}\n", image.device());
+            }
+        }
+        if let Some(watch) = &*this.watch.lock() {
+            for &notify_id in &unanswered {
+                watch.ack(notify_id, &[]);
+            }
+        }
+    }
+}
+
+/// What the OSD client tells a [`Watcher`].
+struct Events(Arc<Watcher>);
+
+impl WatchEvents for Events {
+    fn notify(&self, notify_id: u64, _notifier: u64, payload: &[u8]) {
+        let changed = match Notification::decode(payload) {
+            Ok(Notification::HeaderUpdate) => true,
+            // About the exclusive lock, which we never have.
+            Ok(_) => false,
+            Err(e) => {
+                pr_warn!("{e}\n");
+                false
+            }
+        };
+        let mut state = self.0.state.lock();
+        state.stale |= changed;
+        if state.unanswered.len() < UNANSWERED_MAX {
+            // One that is not remembered gets no answer, see above.
+            let _ = state.unanswered.push(notify_id, GFP_KERNEL);
+        }
+        drop(state);
+        queue(&self.0, 0);
+    }
+
+    fn error(&self, err: Error) {
+        pr_warn!("encountered watch error: {err:?}\n");
+        self.0.state.lock().broken = true;
+        queue(&self.0, 0);
+    }
+}

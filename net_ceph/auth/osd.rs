@@ -3,7 +3,7 @@
 //! The handshake of an OSD connection: an authorizer of the ticket we have when it begins.
 
 use super::{Auth, Renewer};
-use crate::abstractions::crypto::KernelCrypto;
+use crate::abstractions::{crypto::KernelCrypto, errno::EOPNOTSUPP};
 use crate::proto::auth::{AuthDone, ConnectionAuth, SessionKey};
 use crate::proto::cephx::ServiceAuth;
 use crate::proto::error::{ProtoError, ProtoResult, Reason};

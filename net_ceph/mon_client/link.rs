@@ -6,6 +6,7 @@
 //! lock: what is sent goes through a queue, and a link is given up without waiting for its connection.
 
 use super::MonClient;
+use crate::abstractions::errno::ENOTCONN;
 use crate::abstractions::time::boot_ns;
 use crate::auth::MonAuthenticator;
 use crate::messenger::{

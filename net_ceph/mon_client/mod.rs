@@ -13,6 +13,7 @@ mod requests;
 mod session;
 mod subs;
 
+use crate::abstractions::errno::ESHUTDOWN;
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::secs;
 use crate::abstractions::workqueue::cancel_sync;

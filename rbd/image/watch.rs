@@ -191,8 +191,12 @@ impl WatchEvents for Events {
     }
 
     fn error(&self, err: Error) {
-        pr_warn!("encountered watch error: {err:?}\n");
-        self.0.state.lock().broken = true;
+        let mut state = self.0.state.lock();
+        state.broken = true;
+        if let Some(image) = &state.image {
+            pr_warn!("rbd{}: watch: {err:?}\n", image.device());
+        }
+        drop(state);
         queue(&self.0, 0);
     }
 }

@@ -41,6 +41,7 @@ struct UnderWay {
 /// What is left to do when the OSD has answered. Dropping it hands its result to the request.
 struct Work {
     rq: ARef<Request<Image>>,
+    device: u32,
     op: ObjectOp,
     object: u64,
     /// Where a read goes.
@@ -80,6 +81,7 @@ impl Part {
     ) -> Result {
         *self.under_way.work.lock() = Some(Work {
             rq: rq.clone(),
+            device: image.device(),
             op,
             object,
             data: data.clone().filter(|_| !op.writes()),
@@ -178,7 +180,12 @@ impl Work {
             // What is not there reads as zeroes.
             Err(ENOENT) if self.op.absent_is_fine() => 0,
             Err(e) => {
-                pr_warn!("object {:016x}: {:?}: {e:?}\n", self.object, self.op);
+                pr_warn!(
+                    "rbd{}: object {:016x}: {:?}: {e:?}\n",
+                    self.device,
+                    self.object,
+                    self.op
+                );
                 return Err(e);
             }
         };

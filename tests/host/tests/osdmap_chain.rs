@@ -70,10 +70,11 @@ fn client(ip: IpAddr, port: u16, nonce: u32) -> EntityAddr {
     EntityAddr::new(AddrType::MSGR2, nonce, SocketAddr::new(ip, port))
 }
 
-/// Compares a map with the dump of it.
-fn check_dump(map: &OsdMap, dump: &str, at: &str) {
+/// Compares a map with the dump of it. Returns how many objects it told of.
+fn check_dump(map: &OsdMap, dump: &str, at: &str) -> usize {
     let number = |o: Option<u32>| o.map_or(-1, i64::from);
     let (mut pools, mut osds, mut pgs, mut listed) = (0, 0, 0u32, Vec::new());
+    let mut objects = 0;
     for line in dump.lines() {
         let what = format!("{at}: {line}");
         match line.split(' ').collect::<Vec<_>>().as_slice() {
@@ -152,6 +153,15 @@ fn check_dump(map: &OsdMap, dump: &str, at: &str) {
                 assert_eq!(*got.acting, parse_set(acting), "{what}");
                 assert_eq!(number(got.acting_primary).to_string(), *primary, "{what}");
             }
+            ["o", pool, object, namespace, raw, pg] => {
+                objects += 1;
+                let namespace = namespace.trim_start_matches('-').as_bytes();
+                let pool = map.pool(pool.parse().unwrap()).unwrap();
+                let got = pool.hash_name(namespace, object.as_bytes());
+                assert_eq!(got.to_string(), *raw, "{what}");
+                let got = pool.object_to_pg(namespace, object.as_bytes());
+                assert_eq!(got.to_string(), *pg, "{what}");
+            }
             _ => panic!("{what}"),
         }
     }
@@ -167,6 +177,7 @@ fn check_dump(map: &OsdMap, dump: &str, at: &str) {
         let whole_host = sock.port() == 0 && addr.nonce == 0;
         assert_eq!(map.is_blocklisted(&other), whole_host, "{at}");
     }
+    objects
 }
 
 /// Files `prefix.N` of a folder by N.
@@ -194,7 +205,7 @@ fn check_chain(folder: &Path) {
         folder.display()
     );
     let mut map = OsdMap::decode(&read(&fulls[&first]), crc32c).unwrap();
-    let mut seen = HashSet::new();
+    let (mut seen, mut objects) = (HashSet::new(), 0);
     for epoch in first..=last {
         let at = format!("{} epoch {epoch}", folder.display());
         if epoch > first {
@@ -207,11 +218,8 @@ fn check_chain(folder: &Path) {
         if let Some(full) = fulls.get(&epoch) {
             let full = OsdMap::decode(&read(full), crc32c).unwrap();
             assert_eq!(describe(&map), describe(&full), "{at}");
-            check_dump(
-                &full,
-                &std::fs::read_to_string(&dumps[&epoch]).unwrap(),
-                &at,
-            );
+            let dump = std::fs::read_to_string(&dumps[&epoch]).unwrap();
+            objects += check_dump(&full, &dump, &at);
         }
         // What kinds of exception the chain has shown.
         let tables = [
@@ -223,6 +231,7 @@ fn check_chain(folder: &Path) {
         ];
         seen.extend((0..tables.len()).filter(|&i| tables[i] > 0));
     }
+    assert!(objects > 10, "a chain without objects");
     println!("{}: epochs {first} to {last}", folder.display());
     assert_eq!(
         seen.len(),

@@ -2,8 +2,10 @@
 
 //! Requests of the block layer become requests to objects.
 //!
-//! No request is longer than an object, so it concerns two objects at most; what is needed for those
-//! is made once per tag. A request ends when its last part lets go of it.
+//! No request is longer than an object, so it concerns two objects at most. What is needed for the one
+//! that most requests concern is made with the tag, what is needed for the other when a request of
+//! the tag first concerns two; both are used again and again. A request ends when its last part
+//! lets go of it.
 
 mod part;
 pub mod plan;
@@ -17,17 +19,31 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{aref::ARef, ArcBorrow},
+    sync::{aref::ARef, ArcBorrow, SetOnce},
 };
 use part::Part;
 use plan::{ObjectOp, Want};
 
-/// Objects that one request may concern.
-const PARTS: usize = 2;
-
 /// What a tag has for its requests.
 pub(crate) struct Tag {
-    parts: [Part; PARTS],
+    first: Part,
+    second: SetOnce<Part>,
+}
+
+impl Tag {
+    /// Room for the part `index` of a request. May sleep.
+    fn part(&self, image: &Image, index: usize) -> Result<&Part> {
+        match index {
+            0 => return Ok(&self.first),
+            1 => {}
+            _ => return Err(EIO),
+        }
+        if self.second.as_ref().is_none() {
+            // A tag has one request at a time, so nobody else does the same.
+            self.second.populate(Part::new(image)?);
+        }
+        self.second.as_ref().ok_or(EIO)
+    }
 }
 
 impl Driver for Image {
@@ -35,12 +51,14 @@ impl Driver for Image {
 
     fn new_tag(&self) -> Result<Tag> {
         Ok(Tag {
-            parts: [Part::new(self)?, Part::new(self)?],
+            first: Part::new(self)?,
+            second: SetOnce::new(),
         })
     }
 
     fn queue_rq(this: ArcBorrow<'_, Self>, rq: ARef<Request<Self>>, last: bool) {
-        if let Err(e) = submit(&this, &rq, last) {
+        let mut held_back = false;
+        if let Err(e) = submit(&this, &rq, last, &mut held_back) {
             pr_warn!(
                 "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
                 this.device(),
@@ -50,6 +68,9 @@ impl Driver for Image {
             );
             rq.finish(Err(e));
         }
+        if last && held_back {
+            this.objects().osd().flush_submissions();
+        }
     }
 
     fn commit_rqs(this: ArcBorrow<'_, Self>) {
@@ -58,8 +79,8 @@ impl Driver for Image {
 }
 
 /// Sends off what `rq` asks for. On an error nothing more of it is sent, while parts that were sent
-/// go on.
-fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool) -> Result {
+/// go on. `held_back` says whether the client may be waiting for more before it sends.
+fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool, held_back: &mut bool) -> Result {
     let want = match rq.op() {
         Op::Read => Want::Read,
         Op::Write => Want::Write,
@@ -71,12 +92,11 @@ fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool) -> Result {
         return Err(EIO);
     }
     let mut data = matches!(want, Want::Read | Want::Write).then(|| rq.data());
-    let mut parts = rq.tag().parts.iter();
     let mut extents = image
         .layout()
         .extents(rq.offset(), rq.len().into())
         .peekable();
-    let mut sent = false;
+    let mut sent = 0;
     while let Some(extent) = extents.next() {
         let length = usize::try_from(extent.length)?;
         let part_data = data.as_mut().map(|data| {
@@ -92,12 +112,13 @@ fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool) -> Result {
         ) else {
             continue;
         };
-        let part = parts.next().ok_or(EIO)?;
+        let part = rq.tag().part(image, sent)?;
         let last = last && extents.peek().is_none();
         part.submit(image, rq, op, extent.object, part_data, last)?;
-        sent = true;
+        *held_back = !last;
+        sent += 1;
     }
-    if !sent {
+    if sent == 0 {
         rq.finish(Ok(()));
     }
     Ok(())

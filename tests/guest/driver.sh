@@ -49,3 +49,9 @@ t_own_major() {
 	unload_driver
 	load_driver
 }
+
+# All the while lockdep has looked: it gives up at its first report or when its tables are full.
+t_lockdep() {
+	[ -r /proc/lockdep_stats ] || skip 'this kernel has no lockdep'
+	eq "$(sed -n 's/^ debug_locks: *//p' /proc/lockdep_stats)" 1 'debug_locks'
+}

@@ -46,22 +46,52 @@ net_up() {
 	ip -6 route replace default via "fd77:$GUEST_ID::1"
 }
 
-# Unmapping while requests cannot complete is refused, and works once they can.
-t_osd_all() {
-	img fa5 8 --object-size 1M
-	map fa5
-	stop_daemon osd.0
-	stop_daemon osd.1
-	stop_daemon osd.2
+# begin_write: a write in the background that cannot end now; then unmapping is refused.
+begin_write() {
 	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err &
-	local dd=$!
+	DD=$!
 	sleep 4
-	kill -0 $dd || fail "the write ended without an OSD: $(cat /run/err)"
+	kill -0 $DD || fail "the write ended all the same: $(cat /run/err)"
 	if unmap_once; then fail 'unmapped with a request in flight'; fi
 	eq "$ERRNO" EBUSY errno
-	start_daemon osd.0
-	start_daemon osd.1
-	start_daemon osd.2
-	wait $dd || fail "write: $(cat /run/err)"
-	wait_for 10 unmap || fail "unmap: $ERRNO"
+}
+end_write() {
+	wait $DD || fail "write: $(cat /run/err)"
+	unmap || fail "unmap: $ERRNO"
+}
+
+# No OSD answers for a while.
+t_osds_frozen() {
+	img fa5 8 --object-size 1M
+	map fa5
+	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	begin_write
+	host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'
+	end_write
+}
+
+# The cluster asks its clients to hold their requests.
+t_pause() {
+	img fa6 8 --object-size 1M
+	map fa6
+	host ceph osd set pause
+	begin_write
+	host ceph osd unset pause
+	end_write
+}
+
+# Unmapped by force while no OSD answers: that must end, with an error for what was in flight.
+t_force_frozen() {
+	img fa7 8 --object-size 1M
+	map fa7
+	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	begin_write
+	(
+		sleep 5
+		host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'
+	) &
+	unmap_once "$ID" force || fail "forced unmap: $ERRNO"
+	wait $DD || true
+	wait
+	wait_for 10 test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
 }

@@ -28,116 +28,163 @@ wanted() { # NAME
 	return 1
 }
 
-# guest_pass LABEL KERNEL APPEND TEST…   boots a guest and runs the tests in it; boots again for the rest when it dies.
+# The first report of a bug that came during a test, or "boot".
+report_in() { # NAME
+	splats_by_test "$G/console.log" 2>/dev/null | awk -F '\t' -v t="$1" '$1 == t { print $2; exit }' | cut -c1-150
+}
+not_run() { # LABEL WHY TEST…
+	local label=$1 why=$2 t
+	shift 2
+	for t in "$@"; do result not-ok "$label.$t" "not run: $why"; done
+}
+lines_of() { { cat "$1" 2>/dev/null || true; } | wc -l; }
+
+# guest_boot LABEL KERNEL APPEND   one boot, for the tests in PLAN, which loses those that ended.
+# Sets FATE: done; again (a fresh guest must do the rest); dead (LAST is the test it died of, if any); unfit (a bug while booting)
+guest_boot() {
+	local label=$1 kernel=$2 append=$3 t line kind name secs why report last_at=$SECONDS limit=300 lines=0 guest
+	FATE='' LAST=''
+	{
+		echo "cat >/run/lab/plan <<'END'"
+		for t in "${PLAN[@]}"; do echo "${t%%.*} ${t#*.} $(limit_of "$t")"; done
+		echo END
+		echo 'exec bash /build/src/tests/guest/runner'
+	} >"$RUN/script-$label"
+	say "guest '$label': $kernel kernel, ${#PLAN[@]} tests${append:+, $append}"
+	rm -rf "$G"
+	set -m
+	"$LAB_SRC/scripts/guest" --kernel "$kernel" --timeout 3000 --append "$append" \
+		${MODULES:+--modules "$MODULES"} "$RUN/script-$label" >"$LOGS/guest-$label.log" 2>&1 </dev/null &
+	guest=$!
+	set +m
+	trap 'kill -TERM -- -'$guest' 2>/dev/null; exit 130' INT TERM
+	while :; do
+		while [ "$lines" -lt "$(lines_of "$G/results")" ] && [ -z "$FATE" ]; do
+			lines=$((lines + 1))
+			line=$(sed -n "${lines}p" "$G/results")
+			read -r kind name secs why <<<"$line"
+			last_at=$SECONDS
+			case $kind in
+			begin)
+				LAST=$name limit=$((secs + 45))
+				# Once the kernel has reported a bug it stops looking for some kinds.
+				if [ $lines = 1 ] && [ -n "$(report_in boot)" ]; then FATE=unfit LAST=''; fi
+				;;
+			ok | not-ok | skip)
+				sleep 0.3
+				report=$(report_in "$name")
+				if [ -n "$report" ]; then
+					result not-ok "$label.$name" "kernel log: $report"
+				elif [ "$kind" = ok ]; then
+					result ok "$label.$name" "$secs s"
+				else
+					result "$kind" "$label.$name" "$why"
+				fi
+				PLAN=("${PLAN[@]:1}")
+				LAST='' limit=60
+				# Later tests want a kernel that still looks, and a cluster that is well.
+				case $kind:$name in
+				*:driver.load) ;;
+				not-ok:fault.*) FATE=again ;;
+				*) if [ -n "$report" ]; then FATE=again; fi ;;
+				esac
+				;;
+			done) FATE=done ;;
+			esac
+		done
+		case $FATE in
+		again | unfit) kill -TERM -- -"$guest" 2>/dev/null || true; break ;;
+		esac
+		if ! kill -0 "$guest" 2>/dev/null; then
+			if [ "$lines" = "$(lines_of "$G/results")" ]; then break; fi
+			continue
+		fi
+		if [ $((SECONDS - last_at)) -gt $limit ]; then
+			say "guest '$label' gives no sign of life: ending it"
+			kill -TERM -- -"$guest" 2>/dev/null || true
+			break
+		fi
+		sleep 0.5
+	done
+	wait "$guest" 2>/dev/null || true
+	trap 'exit 130' INT TERM
+	: "${FATE:=dead}"
+}
+
+# guest_pass LABEL KERNEL APPEND TEST…   runs the tests in a guest, and in another one when it dies.
 guest_pass() {
-	local label=$1 kernel=$2 append=$3 plan=() t boots=0 guest last last_at limit name why extra line seen lines now
+	local label=$1 kernel=$2 append=$3 t boots=0 unfit=0 line logs
 	shift 3
+	PLAN=()
 	for t in $(tests_of "$@"); do
-		if wanted "$t"; then plan+=("$t"); fi
+		if wanted "$t"; then PLAN+=("$t"); fi
 	done
 	# Nothing but loading and unloading was left by TESTS.
-	if [ -n "$TESTS" ] && [ ${#plan[@]} -le 2 ]; then return 0; fi
-	while [ ${#plan[@]} -gt 0 ]; do
+	if [ -n "$TESTS" ] && [ ${#PLAN[@]} -le 2 ]; then return 0; fi
+	G=$RUN/guest-1
+	while [ ${#PLAN[@]} -gt 0 ]; do
 		boots=$((boots + 1))
-		if [ $boots -gt 5 ]; then
-			for t in "${plan[@]}"; do result not-ok "$label.$t" 'not run: the guest died too often'; done
+		if [ $boots -gt 6 ]; then
+			not_run "$label" 'too many guests were lost' "${PLAN[@]}"
 			return 0
 		fi
-		{
-			echo "cat >/run/lab/plan <<'PLAN'"
-			for t in "${plan[@]}"; do echo "${t%%.*} ${t#*.} $(limit_of "$t")"; done
-			echo PLAN
-			echo 'exec bash /build/src/tests/guest/runner'
-		} >"$RUN/script-$label"
-		say "guest '$label': $kernel kernel, ${#plan[@]} tests${append:+, $append}"
-		local G=$RUN/guest-1
-		rm -rf "$G"
-		set -m
-		"$LAB_SRC/scripts/guest" --kernel "$kernel" --timeout 3000 --append "$append" \
-			${MODULES:+--modules "$MODULES"} "$RUN/script-$label" >"$LOGS/guest-$label.log" 2>&1 </dev/null &
-		guest=$!
-		set +m
-		trap 'kill -TERM -- -'$guest' 2>/dev/null; exit 130' INT TERM
-		last='' last_at=$SECONDS limit=300 lines=0 seen=''
-		while :; do
-			now=$(cat "$G/results" 2>/dev/null | wc -l)
-			while [ "$lines" -lt "$now" ]; do
-				lines=$((lines + 1))
-				line=$(sed -n "${lines}p" "$G/results")
-				# shellcheck disable=SC2086
-				set -- $line
-				case $1 in
-				begin) last=$2 limit=$(($3 + 45)) last_at=$SECONDS ;;
-				ok | not-ok | skip)
-					name=$2 extra="$3 s" why=${line#"$1 $2 $3"}
-					sleep 0.3
-					local report
-					report=$(splats_by_test "$G/console.log" | awk -F '\t' -v t="$name" '$1 == t { print $2; exit }' | cut -c1-150)
-					if [ -n "$report" ]; then
-						result not-ok "$label.$name" "kernel log: $report"
-					elif [ "$1" = ok ]; then
-						result ok "$label.$name" "$extra"
-					else
-						result "$1" "$label.$name" "${why# }"
-					fi
-					plan=("${plan[@]:1}")
-					last=''
-					last_at=$SECONDS limit=60
-					;;
-				done) seen=1 limit=60 last_at=$SECONDS ;;
-				esac
-			done
-			if ! kill -0 "$guest" 2>/dev/null; then
-				if [ "$lines" = "$(cat "$G/results" 2>/dev/null | wc -l)" ]; then break; fi
+		guest_boot "$label" "$kernel" "$append"
+		logs=$LOGS/$label-$boots
+		mkdir -p "$logs"
+		cp "$G/console.log" "$G"/out.* "$logs/" 2>/dev/null || true
+		if [ "$FATE" = unfit ]; then
+			unfit=$((unfit + 1))
+			if [ $unfit -le 2 ]; then
+				warn "the kernel reported a bug of its own while booting ($(report_in boot)); booting again"
 				continue
 			fi
-			if [ $((SECONDS - last_at)) -gt $limit ]; then
-				say "guest '$label' gives no sign of life: ending it"
-				kill -TERM -- -"$guest" 2>/dev/null || true
-				wait "$guest" 2>/dev/null || true
-			fi
-			sleep 0.5
-		done
-		wait "$guest" 2>/dev/null || true
-		trap 'exit 130' INT TERM
-		cp "$G/console.log" "$LOGS/console-$label-$boots.log" 2>/dev/null || true
-		mkdir -p "$LOGS/out-$label" && cp "$G"/out.* "$LOGS/out-$label/" 2>/dev/null || true
-		# Reports that came during no test.
-		splats_by_test "$G/console.log" 2>/dev/null | awk -F '\t' '$1 == "boot" || $1 ~ /^after:/ { if (!n[$1]++) print }' >"$RUN/between" || true
-		while IFS=$'\t' read -r t line; do result not-ok "$label.$t" "kernel log: $(cut -c1-150 <<<"$line")"; done <"$RUN/between"
-		if [ -n "$seen" ]; then break; fi
-		if [ -z "$last" ]; then
-			result not-ok "$label.boot" "the guest ended before its tests (console: $LOGS/console-$label-$boots.log)"
+			result not-ok "$label.boot" "kernel log: $(report_in boot)"
+			not_run "$label" 'no guest comes up clean' "${PLAN[@]}"
+			return 0
+		fi
+		# Reports that came between tests.
+		while IFS=$'\t' read -r t line; do
+			result not-ok "$label.$t" "kernel log: $(cut -c1-150 <<<"$line")"
+		done < <(splats_by_test "$G/console.log" 2>/dev/null | awk -F '\t' '$1 ~ /^after:/ && !n[$1]++')
+		case $FATE:$LAST in
+		done:*) return 0 ;;
+		again:*) ;;
+		dead:)
+			result not-ok "$label.boot" "the guest ended outside of tests (see $logs/console.log)"
 			if [ $boots -ge 2 ]; then
-				for t in "${plan[@]}"; do result not-ok "$label.$t" 'not run: the guest does not come up'; done
+				not_run "$label" 'the guest does not stay up' "${PLAN[@]}"
 				return 0
 			fi
-		else
-			why=$(splats_by_test "$G/console.log" | awk -F '\t' -v t="$last" '$1 == t { print $2; exit }' | cut -c1-150)
-			result not-ok "$label.$last" "the guest died or hung${why:+: $why}"
-			plan=("${plan[@]:1}")
-			if [ ${#plan[@]} -gt 0 ] && [ "$last" != driver.load ]; then plan=(driver.load "${plan[@]}"); fi
-			if [ "$last" = driver.load ]; then
-				for t in "${plan[@]}"; do result not-ok "$label.$t" 'not run: loading the driver kills the guest'; done
+			;;
+		dead:*)
+			line=$(report_in "$LAST")
+			result not-ok "$label.$LAST" "the guest died or hung${line:+: $line}"
+			PLAN=("${PLAN[@]:1}")
+			if [ "$LAST" = driver.load ]; then
+				not_run "$label" 'loading the driver ends the guest' "${PLAN[@]}"
 				return 0
 			fi
+			;;
+		esac
+		if [ ${#PLAN[@]} -gt 0 ]; then
+			case ${PLAN[0]} in selftest.* | driver.load | leak.baseline) ;; *) PLAN=(driver.load "${PLAN[@]}") ;; esac
 			# The cluster may be in whatever state the test left it.
-			cluster "${CLUSTER_ARGS[@]}"
+			cluster "${CLUSTER_ARGS[@]}" || { not_run "$label" 'the cluster did not start again' "${PLAN[@]}"; return 0; }
 		fi
 	done
 }
 
 part_guest() {
-	# The emulated processor has no lack of time, the machine has: the smoke test shows that Debian's kernel is served, the debug
-	# kernel does the work.
-	MODULES=''
-	if [ "$DRIVER" = rust ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir debug); fi
-	cluster || { result not-ok cluster "it did not start"; return 0; }
-	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors fault driver.own_major driver.unload
-	if [ -n "$MODULES" ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir stock); fi
+	# The debug kernel does the work; Debian's own shows that a user's kernel is served.
+	use() { if [ "$DRIVER" = rust ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir "$1"); else MODULES=''; fi; }
+	cluster || { result not-ok cluster 'it did not start'; return 0; }
+	use debug
+	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors fault driver.own_major driver.lockdep driver.unload
+	use stock
 	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 driver.unload
-	if [ -n "$MODULES" ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir debug); fi
-	guest_pass leak debug kmemleak=on leak.baseline driver.load map.echo map.msgr1 map.several io.flush snap.resize errors.missing leak.scan driver.unload leak.scan_unloaded
-	cluster --ipv6 --osds 2 || { result not-ok cluster-ipv6 "it did not start"; return 0; }
+	use debug
+	guest_pass leak debug kmemleak=on leak.baseline driver.load map.echo map.msgr1 map.several io.flush snap.resize \
+		errors.missing leak.scan driver.unload leak.scan_unloaded
+	cluster --ipv6 --osds 2 || { result not-ok cluster-ipv6 'it did not start'; return 0; }
 	guest_pass ipv6 debug '' driver.load map.echo map.msgr1 io.roundtrip_v2 driver.unload
 }

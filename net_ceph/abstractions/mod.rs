@@ -12,6 +12,7 @@ pub mod crypto;
 pub mod data;
 pub mod errno;
 pub mod key_type;
+pub mod module_slot;
 pub mod netns;
 mod owner;
 mod sock_addr;

@@ -155,16 +155,17 @@ impl Receive {
         f: impl FnOnce(&MsgHeader, &[u8], &[u8], &[u8]) -> R,
     ) -> Option<R> {
         let pending = self.pending.take()?;
-        let data: &[u8] = match &pending.place {
+        // A cursor into the owner's memory goes before the owner may let go of that memory.
+        let buffer = match pending.place {
             Place::Buffer(buf) => buf,
-            Place::Cursor(_) => &[],
+            Place::Cursor(_) => KVVec::new(),
         };
         let part = |range: &Range<usize>| self.buf.get(range.clone()).unwrap_or(&[]);
         Some(f(
             &pending.header,
             part(&pending.front),
             part(&pending.middle),
-            data,
+            &buffer,
         ))
     }
 

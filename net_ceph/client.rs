@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A client instance: one entity's session with one cluster, shared by the mappings whose configuration
+//! is identical.
+
+use crate::abstractions::module_slot::{Filled, ModuleSlot};
+use crate::abstractions::netns::NetNs;
+use crate::abstractions::workqueue::Queue;
+use crate::auth::Auth;
+use crate::debugfs::{DebugDir, DebugFiles};
+use crate::messenger::{Messenger, MessengerConfig};
+use crate::mon_client::{MonClient, MonConfig};
+use crate::options::{MsMode, Options};
+use crate::osd_client::{OsdClient, OsdConfig};
+use crate::proto::auth::CON_MODE_CRC;
+use crate::proto::osdmap::OsdMap;
+use crate::proto::types::{AddrType, EntityAddr, Fsid};
+use core::net::SocketAddr;
+use core::ops::Deref;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{aref::ARef, Arc, Mutex},
+};
+
+/// The instances there are, while the module is loaded.
+static CLIENTS: ModuleSlot<Clients> = ModuleSlot::new();
+
+/// A client instance.
+#[pin_data]
+pub struct Client {
+    options: Options,
+    netns: ARef<NetNs>,
+    messenger: Arc<Messenger>,
+    auth: Arc<Auth>,
+    mon: Arc<MonClient>,
+    osd: Arc<OsdClient>,
+    /// Present while the client has a cluster. Nothing is taken inside.
+    #[pin]
+    debug: Mutex<Option<DebugFiles>>,
+}
+
+/// All instances, and what they share.
+#[pin_data]
+pub struct Clients {
+    queue: Arc<Queue>,
+    debug: DebugDir,
+    /// Nothing is taken inside but an instance's monitor map lock.
+    #[pin]
+    list: Mutex<KVec<Entry>>,
+}
+
+struct Entry {
+    client: Arc<Client>,
+    users: usize,
+}
+
+impl Clients {
+    /// Makes [`Client::get`] work until what this returns is dropped.
+    pub fn register() -> Result<Filled<Clients>> {
+        let clients = Arc::pin_init(
+            try_pin_init!(Self {
+                queue: Messenger::new_queue()?,
+                debug: DebugDir::new(),
+                list <- new_mutex!(KVec::new()),
+            }),
+            GFP_KERNEL,
+        )?;
+        CLIENTS.fill(clients)
+    }
+
+    /// An instance with this configuration in this namespace that is in use already.
+    fn find(&self, options: &Options, netns: &NetNs) -> Option<ClientRef> {
+        let mut list = self.list.lock();
+        let entry = list
+            .iter_mut()
+            .find(|e| *e.client.netns == *netns && e.client.serves(options))?;
+        entry.users = entry.users.saturating_add(1);
+        Some(ClientRef(entry.client.clone()))
+    }
+
+    fn add(&self, client: Arc<Client>) -> Result<ClientRef> {
+        let entry = Entry {
+            client: client.clone(),
+            users: 1,
+        };
+        self.list.lock().push(entry, GFP_KERNEL)?;
+        Ok(ClientRef(client))
+    }
+
+    /// One user less; says whether it was the last.
+    fn put(&self, client: &Arc<Client>) -> bool {
+        let mut list = self.list.lock();
+        let Some(at) = list.iter().position(|e| Arc::ptr_eq(&e.client, client)) else {
+            return false;
+        };
+        if let Some(entry) = list.get_mut(at) {
+            entry.users = entry.users.saturating_sub(1);
+            if entry.users > 0 {
+                return false;
+            }
+        }
+        // The entry's reference is not the last: the caller has one.
+        list.remove(at).is_ok()
+    }
+}
+
+/// A user's hold on an instance; the last one to let go ends it. Its drop sleeps, for a bounded time.
+pub struct ClientRef(Arc<Client>);
+
+impl Deref for ClientRef {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.0
+    }
+}
+
+impl Drop for ClientRef {
+    fn drop(&mut self) {
+        if CLIENTS.get().is_some_and(|clients| clients.put(&self.0)) {
+            self.0.shutdown();
+        }
+    }
+}
+
+impl Client {
+    /// The instance for `options`, of the current task's network namespace: one that exists and has the
+    /// same configuration, or a new one. Waits until it has a cluster's maps, at most the mount timeout.
+    ///
+    /// `ETIMEDOUT`; `EINTR`; `EINVAL` for a cluster with another id; what monitors answer to the key.
+    pub fn get(options: Options) -> Result<ClientRef> {
+        let clients = CLIENTS.get().ok_or(ENODEV)?;
+        let netns = NetNs::current();
+        let timeout = options.mount_timeout;
+        if let Some(client) = clients.find(&options, &netns) {
+            client.mon.wait_ready(timeout)?;
+            // The mapping may be of a pool that the instance's map does not have yet.
+            let newest = client.mon.newest_osdmap(timeout)?;
+            client.wait_osdmap(newest, timeout)?;
+            return Ok(client);
+        }
+        let client = clients.add(Self::new(options, netns, clients.queue.clone())?)?;
+        client.start()?;
+        client.mon.wait_ready(timeout).inspect_err(|e| {
+            pr_err!("no session with the monitors: {}\n", e.to_errno());
+        })?;
+        let files = DebugFiles::new(&clients.debug, &client.0)?;
+        *client.debug.lock() = Some(files);
+        if let Some(fsid) = client.mon.fsid() {
+            pr_info!("client{} fsid {}\n", client.global_id(), fsid);
+        }
+        Ok(client)
+    }
+
+    fn new(options: Options, netns: ARef<NetNs>, queue: Arc<Queue>) -> Result<Arc<Self>> {
+        let msgr2 = options.ms_mode != MsMode::Legacy;
+        let config = MessengerConfig {
+            my_ip: options.my_ip.map(|ip| SocketAddr::new(ip, 0)),
+            nodelay: options.tcp_nodelay,
+            data_crc: options.crc,
+            sign_messages: options.sign_messages,
+            con_modes: &[CON_MODE_CRC],
+            netns: netns.clone(),
+        };
+        let messenger = Messenger::new(config, queue)?;
+        let auth = Auth::new(options.entity_name(), options.secret.clone())?;
+        let mut monitors = KVec::with_capacity(options.monitors.len(), GFP_KERNEL)?;
+        let kind = if msgr2 {
+            AddrType::MSGR2
+        } else {
+            AddrType::LEGACY
+        };
+        for &addr in &options.monitors {
+            monitors.push(EntityAddr::new(kind, 0, addr), GFP_KERNEL)?;
+        }
+        let fsid = options.fsid.map(Fsid);
+        let mon = MonClient::new(
+            MonConfig { monitors, fsid },
+            auth.clone(),
+            messenger.clone(),
+        )?;
+        let config = OsdConfig {
+            mount_timeout: options.mount_timeout,
+            osd_idle_ttl: options.osd_idle_ttl,
+            osd_keepalive: options.osd_keepalive,
+            osd_request_timeout: options.osd_request_timeout,
+            abort_on_full: options.abort_on_full,
+            msgr2,
+        };
+        let osd = OsdClient::new(config, messenger.clone(), auth.clone())?;
+        Arc::pin_init(
+            pin_init!(Self {
+                options,
+                netns,
+                messenger,
+                auth,
+                mon,
+                osd,
+                debug <- new_mutex!(None),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    fn start(&self) -> Result {
+        self.osd.start(self.mon.clone())?;
+        self.mon.start(self.osd.clone());
+        Ok(())
+    }
+
+    /// Ends the instance: what is outstanding fails with `ESHUTDOWN`.
+    fn shutdown(&self) {
+        let files = self.debug.lock().take();
+        drop(files);
+        self.osd.stop();
+        self.mon.stop();
+    }
+
+    /// Whether this instance is what somebody with `options` would get.
+    fn serves(&self, options: &Options) -> bool {
+        if self.options.same_client(options) {
+            return true;
+        }
+        let monmap = self.mon.monmap();
+        let msgr2 = self.speaks_msgr2();
+        let known = |addr: &SocketAddr| {
+            monmap
+                .mons()
+                .iter()
+                .any(|mon| mon.addr(msgr2).is_some_and(|a| a.sock == Some(*addr)))
+        };
+        self.options.same_settings(options) && options.monitors.iter().any(known)
+    }
+
+    fn wait_osdmap(&self, epoch: u64, timeout: u32) -> Result {
+        let epoch = u32::try_from(epoch).map_err(|_| EINVAL)?;
+        if self.osdmap().is_some_and(|map| map.epoch() >= epoch) {
+            return Ok(());
+        }
+        self.mon.want_osdmap(epoch, true);
+        self.mon.wait_osdmap(epoch, timeout)
+    }
+
+    /// The configuration.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Whether peers are spoken to by msgr2.
+    pub fn speaks_msgr2(&self) -> bool {
+        self.options.ms_mode != MsMode::Legacy
+    }
+
+    /// The cluster's id; zeros before the first monitor map.
+    pub fn fsid(&self) -> Fsid {
+        self.mon.fsid().unwrap_or(Fsid([0; 16]))
+    }
+
+    /// The number the monitors gave us.
+    pub fn global_id(&self) -> u64 {
+        self.auth.global_id()
+    }
+
+    /// Our address as the cluster sees it.
+    pub fn my_addr(&self) -> EntityAddr {
+        self.messenger.my_addr()
+    }
+
+    /// The newest OSD map we have.
+    pub fn osdmap(&self) -> Option<Arc<OsdMap>> {
+        self.osd.map()
+    }
+
+    /// The id of the pool called `name`. If our map has none, asks for the newest one first. Sleeps, for
+    /// the mount timeout at most. `ENOENT`.
+    pub fn pool_id(&self, name: &str) -> Result<u64> {
+        let find = || self.osdmap().and_then(|map| map.pool_by_name(name));
+        if let Some(id) = find() {
+            return Ok(id);
+        }
+        let timeout = self.options.mount_timeout;
+        let newest = self.mon.newest_osdmap(timeout)?;
+        self.wait_osdmap(newest, timeout)?;
+        find().ok_or(ENOENT)
+    }
+
+    /// The OSD client.
+    pub fn osd(&self) -> &Arc<OsdClient> {
+        &self.osd
+    }
+
+    /// The monitor client.
+    pub fn mon(&self) -> &Arc<MonClient> {
+        &self.mon
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! `/sys/kernel/debug/ceph/<fsid>.client<id>/`: the files that the C client has there, in its format
+//! (Linux `net/ceph/debugfs.c`).
+
+use crate::client::Client;
+use crate::options::ClientOptions;
+use crate::proto::osdmap::OsdMap;
+use crate::proto::types::AddrType;
+use kernel::{
+    debugfs::{Dir, File},
+    fmt,
+    prelude::*,
+    str::CString,
+    sync::Arc,
+};
+
+/// The directory `ceph`.
+pub struct DebugDir(Dir);
+
+impl DebugDir {
+    /// Makes it, if debugfs is there.
+    pub fn new() -> Self {
+        Self(Dir::new(c"ceph"))
+    }
+}
+
+impl Default for DebugDir {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+type DebugFile = Pin<KBox<File<Arc<Client>>>>;
+
+/// The files of one instance; they go with it.
+pub struct DebugFiles {
+    _files: [DebugFile; 6],
+    _dir: Dir,
+}
+
+impl DebugFiles {
+    /// Makes them for an instance that has a cluster. Sleeps.
+    pub fn new(root: &DebugDir, client: &Arc<Client>) -> Result<Self> {
+        let name = CString::try_from_fmt(fmt!("{}.client{}", client.fsid(), client.global_id()))?;
+        let dir = root.0.subdir(&name);
+        macro_rules! file {
+            ($name:literal, $show:expr) => {
+                KBox::pin_init(
+                    dir.read_callback_file($name, client.clone(), &|client: &Arc<Client>, f| {
+                        $show(client, f)
+                    }),
+                    GFP_KERNEL,
+                )?
+            };
+        }
+        let files = [
+            file!(c"monmap", monmap),
+            file!(c"osdmap", osdmap),
+            file!(c"monc", |c: &Client, f: &mut fmt::Formatter<'_>| c.mon().show(f)),
+            file!(c"osdc", |c: &Client, f: &mut fmt::Formatter<'_>| c.osd().show(f)),
+            file!(c"client_options", client_options),
+            file!(c"status", status),
+        ];
+        Ok(Self {
+            _files: files,
+            _dir: dir,
+        })
+    }
+}
+
+fn monmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let monmap = client.mon().monmap();
+    writeln!(f, "epoch {}", monmap.epoch())?;
+    for (rank, mon) in monmap.mons().iter().enumerate() {
+        write!(f, "\tmon{rank}\t")?;
+        if let Some(addr) = mon.addr(client.speaks_msgr2()) {
+            fmt::Display::fmt(&addr, f)?;
+        }
+        writeln!(f)?;
+    }
+    Ok(())
+}
+
+fn osdmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(map) = client.osdmap() else {
+        return Ok(());
+    };
+    writeln!(f, "epoch {} barrier 0 flags 0x{:x}", map.epoch(), map.flags())?;
+    for pool in map.pools() {
+        writeln!(
+            f,
+            "pool {} '{}' type {} size {} min_size {} pg_num {} pg_num_mask {} flags 0x{:x} lfor {} \
+             read_tier {} write_tier {}",
+            pool.id,
+            pool.name(),
+            pool.kind as u8,
+            pool.size,
+            pool.min_size,
+            pool.pg_num,
+            pool.pg_num.next_power_of_two().saturating_sub(1),
+            pool.flags,
+            pool.last_force_op_resend,
+            Tier(pool.read_tier).id(),
+            Tier(pool.write_tier).id()
+        )?;
+    }
+    for osd in 0..map.max_osd() {
+        show_osd(client, &map, osd, f)?;
+    }
+    for (pg, osds) in map.pg_temp() {
+        write!(f, "pg_temp {}.{:x} [", pg.pool, pg.seed)?;
+        for (i, osd) in osds.iter().enumerate() {
+            write!(f, "{}{}", if i > 0 { "," } else { "" }, osd)?;
+        }
+        writeln!(f, "]")?;
+    }
+    Ok(())
+}
+
+/// A pool's cache tier; the C client shows -1 for none.
+struct Tier(Option<u64>);
+
+impl Tier {
+    fn id(&self) -> i64 {
+        self.0.and_then(|id| i64::try_from(id).ok()).unwrap_or(-1)
+    }
+}
+
+fn show_osd(client: &Client, map: &OsdMap, osd: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "osd{osd}\t")?;
+    if let Some(addr) = map.osd_addr(osd, client.speaks_msgr2()) {
+        fmt::Display::fmt(&addr, f)?;
+    }
+    // 16.16 fixed point, as a percentage.
+    let percent = |v: u32| (u64::from(v).saturating_mul(100) >> 16) as u32;
+    let state = match (map.osd_exists(osd), map.osd_is_up(osd)) {
+        (true, true) => "(exists, up)",
+        (true, false) => "(exists)",
+        (false, _) => "(doesn't exist)",
+    };
+    writeln!(
+        f,
+        "\t{:3}%\t{}\t{:3}%",
+        percent(map.osd_weight(osd)),
+        state,
+        percent(map.osd_affinity(osd))
+    )
+}
+
+fn client_options(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fmt::Display::fmt(&ClientOptions(client.options()), f)?;
+    writeln!(f)
+}
+
+fn status(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let addr = client.my_addr();
+    write!(f, "instance: client{} ", client.global_id())?;
+    if let Some(sock) = addr.sock {
+        write!(f, "({}){}", AddrType::LEGACY.0, sock)?;
+    }
+    writeln!(f, "/{}", addr.nonce)?;
+    let blocklisted = client
+        .osdmap()
+        .is_some_and(|map| map.is_blocklisted(&addr));
+    writeln!(f, "blocklisted: {blocklisted}")
+}

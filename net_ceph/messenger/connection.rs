@@ -419,7 +419,8 @@ impl Connection {
     fn reopen_in(self: &Arc<Self>, core: &mut Core, ms: u64) {
         core.state = State::Preopen;
         core.deadline = boot_ns().saturating_add(ms.saturating_mul(NSEC_PER_MSEC));
-        self.messenger.queue().mod_delayed(self, msecs(ms));
+        // The work item sees how long it has to wait.
+        self.kick_later();
     }
 
     /// The work item's part: everything there is to do.
@@ -487,7 +488,11 @@ impl Connection {
         let left = core.deadline.saturating_sub(boot_ns());
         if left > 0 {
             let ms = (left / NSEC_PER_MSEC).saturating_add(1);
-            self.messenger.queue().mod_delayed(self, msecs(ms));
+            // A run that somebody asked for meanwhile must not be put off: it comes back here.
+            let _ = self
+                .messenger
+                .queue()
+                .enqueue_delayed(self.clone(), msecs(ms));
         }
         left == 0
     }

@@ -158,7 +158,11 @@ impl MonClient {
         if let Some(con) = ping {
             con.send_keepalive();
         }
-        self.kick(delay);
+        // A run that somebody asked for meanwhile must not be put off: it comes back here.
+        let _ = self
+            .messenger
+            .queue()
+            .enqueue_delayed(self.clone(), msecs(delay));
     }
 
     /// Renews tickets and subscriptions that are due.

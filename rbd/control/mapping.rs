@@ -9,6 +9,7 @@ use crate::abstractions::{
     text::Text,
 };
 use kernel::{prelude::*, sync::Arc};
+use net_ceph::abstractions::workqueue::Queue;
 
 /// What a mapping is a mapping of.
 pub(crate) struct ImageNames<'a> {
@@ -30,8 +31,9 @@ pub(crate) struct ImageNames<'a> {
 
 /// An open image that serves a disk.
 pub(crate) trait Mapping: Driver {
-    /// Opens what `spec` says, for the device `id`. May sleep, for the mount timeout at most.
-    fn open(spec: MapSpec, id: Id) -> Result<Arc<Self>>;
+    /// Opens what `spec` says, for the device `id`. `queue` runs what it has to do in the background.
+    /// May sleep, for the mount timeout at most.
+    fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Self>>;
 
     /// The disk stands: from now on `disk` is to be told when the size changes.
     fn attach(&self, disk: Arc<DiskSize>);

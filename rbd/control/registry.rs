@@ -24,6 +24,7 @@ use kernel::{
     str::CString,
     sync::{Arc, ArcBorrow, Mutex},
 };
+use net_ceph::abstractions::workqueue::{Queue, QueueFlags};
 
 /// Minor numbers of a device with a major number of its own
 /// (Linux `drivers/block/rbd.c`, `RBD_MINORS_PER_MAJOR`).
@@ -36,6 +37,7 @@ pub(crate) struct Rbd {
     shared_major: Option<Major>,
     // Ascending by id. Guards the list alone: a device is opened and torn down outside.
     devices: Pin<KBox<Mutex<KVec<Entry>>>>,
+    queue: Arc<Queue>,
 }
 
 impl BusType for Rbd {
@@ -82,6 +84,7 @@ impl Rbd {
             ids: Ids::new()?,
             shared_major,
             devices: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
+            queue: Arc::new(Queue::new(Self::NAME, QueueFlags::UNBOUND, 0)?, GFP_KERNEL)?,
         };
         bus::register(rbd, single_major)
     }
@@ -109,7 +112,7 @@ impl Rbd {
         let mut config = KVec::with_capacity(text.len(), GFP_KERNEL)?;
         config.extend_from_slice(text, GFP_KERNEL)?;
 
-        let mapping = OpenMapping(Image::open(spec, id)?);
+        let mapping = OpenMapping(Image::open(spec, id, &bus.queue)?);
         let image = &mapping.0;
         let mut disk = Disk::new(
             image.clone(),

@@ -4,7 +4,7 @@
 
 use super::{names::Names, objects::Objects, SUPPORTED_FEATURES};
 use kernel::{fmt, prelude::*, sync::Arc};
-use net_ceph::osd_client::SnapContext;
+use net_ceph::osd_client::Snapshots;
 use net_ceph::proto::{
     cls::rbd::{
         decode_parent_legacy, decode_parent_overlap, decode_string, feature, features_input,
@@ -35,7 +35,7 @@ pub(super) struct Head {
     /// Bytes.
     pub(super) size: u64,
     /// Its snapshots: ids, newest first, and the newest id given out.
-    pub(super) snapc: Arc<SnapContext>,
+    pub(super) snapc: Arc<Snapshots>,
 }
 
 /// Says which step of the protocol failed, and reduces it to an errno.
@@ -132,7 +132,7 @@ pub(super) fn head(objects: &Objects, header: &[u8]) -> Result<Head> {
     }
     Ok(Head {
         size,
-        snapc: Arc::new(SnapContext { seq, snaps }, GFP_KERNEL)?,
+        snapc: Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?,
     })
 }
 

@@ -23,7 +23,8 @@ use kernel::{
 };
 use names::Names;
 use net_ceph::{
-    osd_client::SnapContext,
+    abstractions::workqueue::Queue,
+    osd_client::Snapshots,
     proto::{cls::rbd::feature, osd_op::NOSNAP, striper::Layout},
 };
 pub(crate) use objects::Objects;
@@ -82,7 +83,7 @@ impl Image {
     }
 
     /// What writes tell the OSDs about the image's snapshots.
-    pub(crate) fn snap_context(&self) -> Arc<SnapContext> {
+    pub(crate) fn snap_context(&self) -> Arc<Snapshots> {
         self.head.lock().snapc.clone()
     }
 
@@ -103,8 +104,8 @@ impl Image {
 }
 
 impl Mapping for Image {
-    fn open(spec: MapSpec, id: Id) -> Result<Arc<Self>> {
-        open::open(spec, id)
+    fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Self>> {
+        open::open(spec, id, queue)
     }
 
     fn attach(&self, disk: Arc<DiskSize>) {

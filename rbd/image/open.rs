@@ -12,12 +12,13 @@ use super::{
 use crate::control::{map_spec::MapSpec, Id};
 use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
 use net_ceph::{
+    abstractions::workqueue::Queue,
     client::Client,
     proto::{cls::rbd::feature, osd_op::NOSNAP},
 };
 
 /// Opens what `spec` says, for the device `id`. May sleep, for the mount timeout at most.
-pub(super) fn open(spec: MapSpec, id: Id) -> Result<Arc<Image>> {
+pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Image>> {
     let read_only = spec.read_only();
     let MapSpec {
         client,
@@ -61,7 +62,7 @@ pub(super) fn open(spec: MapSpec, id: Id) -> Result<Arc<Image>> {
         None
     } else {
         let header = header::header_name(&image_id)?;
-        Some(Watching::begin(&objects, &header).inspect_err(missing)?)
+        Some(Watching::begin(&objects, &header, queue).inspect_err(missing)?)
     };
     let fixed = header::fixed(&objects, &names, image_id, read_only).inspect_err(missing)?;
     let head = header::head(&objects, &fixed.header)?;

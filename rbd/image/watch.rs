@@ -13,10 +13,13 @@ use kernel::{
     impl_has_delayed_work, new_delayed_work, new_mutex,
     prelude::*,
     sync::{Arc, Mutex},
-    workqueue::{self, DelayedWork, WorkItem},
+    workqueue::{DelayedWork, WorkItem},
 };
 use net_ceph::{
-    abstractions::{time::secs, workqueue::cancel_sync},
+    abstractions::{
+        time::secs,
+        workqueue::{cancel_sync, Queue},
+    },
     osd_client::{Watch, WatchEvents},
     proto::cls::rbd_notify::Notification,
 };
@@ -33,6 +36,8 @@ pub(super) struct Watching(Arc<Watcher>);
 
 #[pin_data]
 struct Watcher {
+    /// The module has a reference, too: this one is never the last.
+    queue: Arc<Queue>,
     #[pin]
     work: DelayedWork<Self>,
     /// Held for moments; taken by what the OSD client calls.
@@ -63,9 +68,11 @@ impl_has_delayed_work! {
 
 impl Watching {
     /// Begins to watch `header`. `ENOENT` if there is no such object. May sleep.
-    pub(super) fn begin(objects: &Objects, header: &[u8]) -> Result<Self> {
+    pub(super) fn begin(objects: &Objects, header: &[u8], queue: &Arc<Queue>) -> Result<Self> {
+        let queue = queue.clone();
         let watcher = Arc::pin_init(
             pin_init!(Watcher {
+                queue,
                 work <- new_delayed_work!("rbd::Watcher::work"),
                 state <- new_mutex!(State::default()),
                 watch <- new_mutex!(None),
@@ -103,7 +110,9 @@ impl Drop for Watching {
 
 /// Runs the work in some seconds, unless it is about to run anyway.
 fn queue(watcher: &Arc<Watcher>, seconds: u64) {
-    let _ = workqueue::system_unbound().enqueue_delayed(watcher.clone(), secs(seconds));
+    let _ = watcher
+        .queue
+        .enqueue_delayed(watcher.clone(), secs(seconds));
 }
 
 impl Watcher {

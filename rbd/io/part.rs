@@ -11,9 +11,9 @@ use kernel::{
 };
 use net_ceph::{
     abstractions::{data::DataCursor, time::wall_time},
-    osd_client::{Completion, NameBuf, OsdRequest, Params},
+    osd_client::{Completion, OsdRequest, Params},
     proto::{
-        osd_op::{flags, Op, OsdOp, NOSNAP},
+        osd_op::{flags, Op, OsdOp},
         striper::ObjectName,
         types::Timespec,
     },
@@ -108,13 +108,11 @@ impl Part {
         let name = ObjectName::new(image.prefix(), object).map_err(|e| e.to_errno())?;
         self.osd.prepare(self.under_way.clone(), |p: &mut Params| {
             p.pool = objects.pool();
-            p.namespace = NameBuf::new(objects.namespace())?;
-            p.object = NameBuf::new(name.as_bytes())?;
+            p.namespace.set(objects.namespace())?;
+            p.object.set(name.as_bytes())?;
             p.data = data;
             if op.writes() {
                 let now = wall_time();
-                p.flags = flags::WRITE;
-                p.snapid = NOSNAP;
                 p.snapc = Some(image.snap_context());
                 // Seconds have 32 bits on the wire.
                 p.mtime = Timespec {
@@ -122,9 +120,7 @@ impl Part {
                     nsec: now.nsec,
                 };
             } else {
-                p.flags = flags::READ;
                 p.snapid = image.snap_id();
-                p.snapc = None;
             }
             push_ops(image, op, p)
         })?;
@@ -150,17 +146,14 @@ fn push_ops(image: &Image, op: ObjectOp, p: &mut Params) -> Result {
             flags: flags::OP_FAILOK,
         })?;
     }
-    p.push_op(
-        match op {
-            ObjectOp::Read { offset, length } => Op::Read { offset, length },
-            ObjectOp::Write { offset, length } => Op::Write { offset, length },
-            ObjectOp::WriteFull { length } => Op::WriteFull { length },
-            ObjectOp::Zero { offset, length } => Op::Zero { offset, length },
-            ObjectOp::Truncate { size } => Op::Truncate { size },
-            ObjectOp::Delete => Op::Delete,
-        }
-        .into(),
-    )
+    p.push_op(match op {
+        ObjectOp::Read { offset, length } => Op::Read { offset, length },
+        ObjectOp::Write { offset, length } => Op::Write { offset, length },
+        ObjectOp::WriteFull { length } => Op::WriteFull { length },
+        ObjectOp::Zero { offset, length } => Op::Zero { offset, length },
+        ObjectOp::Truncate { size } => Op::Truncate { size },
+        ObjectOp::Delete => Op::Delete,
+    })
 }
 
 impl Completion for UnderWay {

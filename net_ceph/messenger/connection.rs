@@ -6,22 +6,20 @@
 //! that sends in place. Others say what they want through [`Control`] or the kick mark, and the holder
 //! looks at both before and after it lets go of the lock.
 
-use super::ops::{ConnectionOps, DataTarget, Incoming, Recovery};
-use super::receive::{DataState, Receive};
+use super::ops::{ConnectionOps, Recovery};
+use super::receive::Receive;
 use super::transmit::Transmit;
 use super::Messenger;
 use crate::abstractions::crc32c::crc32c;
-use crate::abstractions::crypto::KernelCrypto;
+use crate::abstractions::errno::ECONNRESET;
 use crate::abstractions::socket::{Socket, SocketEvents, SocketState};
 use crate::abstractions::task::NoIoScope;
-use crate::abstractions::time::{boot_ns, msecs, wall_time};
+use crate::abstractions::time::boot_ns;
 use crate::abstractions::workqueue::cancel_sync;
 use crate::proto::auth::ConnectionAuth;
 use crate::proto::error::ProtoError;
-use crate::proto::msg::MsgHeader;
-use crate::proto::session::{Limits, Protocol, Rx, Session, SessionConfig};
-use crate::proto::types::{features, AddrType, EntityAddr, EntityType, Timespec};
-use core::ops::Range;
+use crate::proto::session::{Limits, Protocol, Session, SessionConfig};
+use crate::proto::types::{features, AddrType, EntityAddr, EntityType};
 use kernel::{
     impl_has_delayed_work, new_delayed_work, new_mutex,
     prelude::*,
@@ -37,16 +35,12 @@ use kernel::{
 const BACKOFF_MIN_MS: u64 = 250;
 /// Longest pause (`MAX_DELAY_INTERVAL`).
 const BACKOFF_MAX_MS: u64 = 15_000;
-/// How long a handshake may take, in milliseconds.
-const HANDSHAKE_MS: u64 = 30_000;
-/// Messages taken before sending has its turn.
-const RECEIVE_BUDGET: u32 = 256;
 /// Nanoseconds in a millisecond.
-const NSEC_PER_MSEC: u64 = 1_000_000;
+pub(super) const NSEC_PER_MSEC: u64 = 1_000_000;
 
 /// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+pub(super) enum State {
     /// Not to be opened.
     Closed,
     /// To be opened, after a pause if it failed before.
@@ -82,13 +76,13 @@ enum Control {
 }
 
 /// Why a connection failed.
-struct Fault {
+pub(super) struct Fault {
     error: Error,
     step: &'static str,
 }
 
 impl Fault {
-    fn new(error: Error, step: &'static str) -> Self {
+    pub(super) fn new(error: Error, step: &'static str) -> Self {
         Self { error, step }
     }
 }
@@ -100,27 +94,27 @@ impl From<ProtoError> for Fault {
 }
 
 /// What the connection's lock guards.
-struct Core {
-    state: State,
-    ops: Option<Arc<dyn ConnectionOps>>,
-    auth: KBox<dyn ConnectionAuth + Send>,
+pub(super) struct Core {
+    pub(super) state: State,
+    pub(super) ops: Option<Arc<dyn ConnectionOps>>,
+    pub(super) auth: KBox<dyn ConnectionAuth + Send>,
     /// Present from `Preopen` on.
-    session: Option<Session>,
-    socket: Option<Socket<Events>>,
-    rx: Receive,
-    tx: Transmit,
-    peer: EntityAddr,
+    pub(super) session: Option<Session>,
+    pub(super) socket: Option<Socket<Events>>,
+    pub(super) rx: Receive,
+    pub(super) tx: Transmit,
+    pub(super) peer: EntityAddr,
     /// The pause before the next attempt, in milliseconds; 0 after a success.
-    backoff_ms: u64,
+    pub(super) backoff_ms: u64,
     /// When the next attempt is due, or the handshake must be done, in ns since boot.
-    deadline: u64,
+    pub(super) deadline: u64,
 }
 
 /// A connection to one peer.
 #[pin_data]
 pub struct Connection {
-    messenger: Arc<Messenger>,
-    peer_type: EntityType,
+    pub(super) messenger: Arc<Messenger>,
+    pub(super) peer_type: EntityType,
     #[pin]
     work: DelayedWork<Connection>,
     /// Guards what is wanted. Nothing is taken inside.
@@ -132,12 +126,12 @@ pub struct Connection {
     /// Set when there is something to do for the holder of the lock.
     kicked: Atomic<u32>,
     /// Set when there is something to send and the connection is not open.
-    wake: Atomic<u32>,
+    pub(super) wake: Atomic<u32>,
     /// Set when a keepalive is to be sent.
-    keepalive: Atomic<u32>,
-    open: Atomic<u32>,
-    last_heard: Atomic<u64>,
-    global_id: Atomic<u64>,
+    pub(super) keepalive: Atomic<u32>,
+    pub(super) open: Atomic<u32>,
+    pub(super) last_heard: Atomic<u64>,
+    pub(super) global_id: Atomic<u64>,
 }
 
 impl_has_delayed_work! {
@@ -155,7 +149,7 @@ impl WorkItem for Connection {
 }
 
 /// Tells the connection of what happens to its socket.
-pub(super) struct Events(Arc<Connection>);
+pub(super) struct Events(pub(super) Arc<Connection>);
 
 impl SocketEvents for Events {
     fn data_ready(&self) {
@@ -438,278 +432,5 @@ impl Connection {
         } else if let Err(fault) = self.transmit(core) {
             self.fail(core, fault);
         }
-    }
-
-    fn advance(self: &Arc<Self>, core: &mut Core) -> Result<(), Fault> {
-        loop {
-            match core.state {
-                State::Closed => return Ok(()),
-                State::Standby => {
-                    if self.wake.xchg(0, Relaxed) == 0 {
-                        return Ok(());
-                    }
-                    core.state = State::Preopen;
-                    core.deadline = 0;
-                }
-                State::Preopen => {
-                    if !self.due(core) {
-                        return Ok(());
-                    }
-                    self.connect(core)?;
-                }
-                State::Connecting => {
-                    let socket = core.socket.as_ref();
-                    match socket.map(Socket::state) {
-                        Some(SocketState::Connecting) => return self.in_time(core),
-                        Some(SocketState::Connected) => self.begin_handshake(core)?,
-                        _ => {
-                            let error = socket.and_then(Socket::take_error);
-                            return Err(Fault::new(error.unwrap_or(ECONNREFUSED), "connect"));
-                        }
-                    }
-                }
-                State::Negotiating | State::Open => {
-                    let more = self.receive(core)?;
-                    if core.state == State::Negotiating {
-                        self.in_time(core)?;
-                    }
-                    self.transmit(core)?;
-                    if more {
-                        self.kick_later();
-                    }
-                    return Ok(());
-                }
-            }
-        }
-    }
-
-    /// Whether the pause before the next attempt is over; if not, comes back then.
-    fn due(self: &Arc<Self>, core: &Core) -> bool {
-        let left = core.deadline.saturating_sub(boot_ns());
-        if left > 0 {
-            let ms = (left / NSEC_PER_MSEC).saturating_add(1);
-            // A run that somebody asked for meanwhile must not be put off: it comes back here.
-            let _ = self
-                .messenger
-                .queue()
-                .enqueue_delayed(self.clone(), msecs(ms));
-        }
-        left == 0
-    }
-
-    /// Fails once connecting has taken too long; comes back then.
-    fn in_time(self: &Arc<Self>, core: &Core) -> Result<(), Fault> {
-        if self.due(core) {
-            return Err(Fault::new(ETIMEDOUT, "handshake took too long"));
-        }
-        Ok(())
-    }
-
-    fn connect(self: &Arc<Self>, core: &mut Core) -> Result<(), Fault> {
-        core.state = State::Connecting;
-        core.deadline = boot_ns().saturating_add(HANDSHAKE_MS.saturating_mul(NSEC_PER_MSEC));
-        let addr = core
-            .peer
-            .sock
-            .ok_or(Fault::new(EINVAL, "peer has no address"))?;
-        let config = &self.messenger.config;
-        let connected = Arc::new(Events(self.clone()), GFP_KERNEL)
-            .map_err(Error::from)
-            .and_then(|events| Socket::connect(&config.netns, &addr, config.nodelay, events));
-        core.socket = Some(connected.map_err(|e| Fault::new(e, "connect"))?);
-        Ok(())
-    }
-
-    fn begin_handshake(&self, core: &mut Core) -> Result<(), Fault> {
-        core.state = State::Negotiating;
-        let seq = self.messenger.next_global_seq();
-        if let Some(session) = core.session.as_mut() {
-            session.set_global_id(self.global_id.load(Relaxed));
-            session.connected(seq, core.tx.end())?;
-        }
-        Ok(())
-    }
-
-    /// Sends what is queued and what the owner has, as far as the socket takes it.
-    fn transmit(&self, core: &mut Core) -> Result<(), Fault> {
-        let Core {
-            state,
-            ops: Some(ops),
-            session: Some(session),
-            socket: Some(socket),
-            tx,
-            ..
-        } = core
-        else {
-            return Ok(());
-        };
-        if *state == State::Open && self.keepalive.xchg(0, Relaxed) != 0 {
-            let now = wall_time();
-            let stamp = Timespec {
-                sec: now.sec as u32,
-                nsec: now.nsec,
-            };
-            session.encode_keepalive(stamp, tx.end())?;
-        }
-        loop {
-            while *state == State::Open && tx.has_room() {
-                let Some(message) = ops.next_message() else {
-                    break;
-                };
-                tx.add(session, &*message)
-                    .map_err(|e| Fault::new(e, "encoding a message"))?;
-            }
-            if tx.is_empty() && *state == State::Open && session.ack_due() {
-                session.encode_ack(tx.end())?;
-            }
-            if tx.is_empty() {
-                return Ok(());
-            }
-            if !tx.flush(socket).map_err(|e| Fault::new(e, "send"))? {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Takes what has arrived. `Ok(true)`: there may be more.
-    fn receive(self: &Arc<Self>, core: &mut Core) -> Result<bool, Fault> {
-        for _ in 0..RECEIVE_BUDGET {
-            let Some(socket) = core.socket.as_ref() else {
-                return Ok(false);
-            };
-            match core.rx.data(socket).map_err(|e| Fault::new(e, "receive"))? {
-                DataState::Blocked => {
-                    self.heard();
-                    return Ok(false);
-                }
-                DataState::Complete(crc) => {
-                    self.heard();
-                    if let Some(session) = core.session.as_mut() {
-                        session.data_received(crc)?;
-                    }
-                }
-                DataState::Idle => {}
-            }
-            if let Some(total) = self.parse(core)? {
-                let Some(socket) = core.socket.as_ref() else {
-                    return Ok(false);
-                };
-                match core.rx.fill(socket, total) {
-                    Ok(0) => return Err(Fault::new(ECONNRESET, "socket closed")),
-                    Ok(_) => self.heard(),
-                    Err(e) if e == EAGAIN => return Ok(false),
-                    Err(e) => return Err(Fault::new(e, "receive")),
-                }
-            }
-        }
-        Ok(true)
-    }
-
-    fn heard(&self) {
-        self.last_heard.store(boot_ns(), Relaxed);
-    }
-
-    /// Lets the session look at the input once. `Some(total)`: it needs as many bytes.
-    fn parse(self: &Arc<Self>, core: &mut Core) -> Result<Option<usize>, Fault> {
-        let Core {
-            ops: Some(ops),
-            session: Some(session),
-            auth,
-            rx,
-            tx,
-            ..
-        } = core
-        else {
-            return Err(Fault::new(ESHUTDOWN, "connection closed"));
-        };
-        let input = rx.input();
-        let (consumed, event) = session.receive(input, &mut **auth, &KernelCrypto, tx.end())?;
-        match event {
-            Rx::NeedMore { total } => {
-                rx.consume(consumed);
-                return Ok(Some(total));
-            }
-            Rx::Message {
-                header,
-                front,
-                middle,
-                data_crc_seed,
-                ..
-            } => {
-                if header.data_len == 0 {
-                    let msg = Incoming {
-                        header: &header,
-                        front,
-                        middle,
-                        data: &[],
-                        con: self,
-                    };
-                    ops.dispatch(msg);
-                    rx.consume(consumed);
-                } else {
-                    let ranges = rx.ranges(front, middle);
-                    let target = ops.data_target(&header, front);
-                    rx.consume(consumed);
-                    Self::begin_data(rx, session, header, ranges, target, data_crc_seed)?;
-                }
-                return Ok(None);
-            }
-            Rx::MessageEnd => {
-                rx.consume(consumed);
-                rx.finish(|header, front, middle, data| {
-                    ops.dispatch(Incoming {
-                        header,
-                        front,
-                        middle,
-                        data,
-                        con: self,
-                    })
-                });
-                return Ok(None);
-            }
-            _ => {}
-        }
-        let step = match event {
-            Rx::Closed => Some("peer closed the session"),
-            Rx::Retry => Some("peer asks to connect again"),
-            _ => None,
-        };
-        match event {
-            Rx::KeepaliveAck { stamp } => ops.keepalive_acked(stamp),
-            Rx::Opened { .. } => {
-                self.messenger.learn_my_addr(session.my_addr());
-                self.messenger.raise_global_seq(session.global_seq());
-                core.state = State::Open;
-                core.backoff_ms = 0;
-                let ops = ops.clone();
-                let global_id = session.global_id();
-                rx.consume(consumed);
-                self.open.store(1, Relaxed);
-                ops.opened(self, global_id);
-                return Ok(None);
-            }
-            _ => {}
-        }
-        rx.consume(consumed);
-        match step {
-            Some(step) => Err(Fault::new(ECONNRESET, step)),
-            None => Ok(None),
-        }
-    }
-
-    fn begin_data(
-        rx: &mut Receive,
-        session: &mut Session,
-        header: MsgHeader,
-        ranges: (Range<usize>, Range<usize>),
-        target: DataTarget,
-        seed: u32,
-    ) -> Result<(), Fault> {
-        if matches!(target, DataTarget::Skip) {
-            session.skip_data()?;
-            return Ok(());
-        }
-        rx.begin(header, ranges, target, seed, session.wants_data_crc())
-            .map_err(|e| Fault::new(e, "more data than asked for"))
     }
 }

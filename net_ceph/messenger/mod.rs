@@ -6,10 +6,12 @@
 //! - [`ops`]: what the owner of a connection provides, and what it is told
 //! - [`outgoing`]: messages to be sent
 //! - [`connection`]: one connection: socket, state, work item
+//! - [`advance`]: what the holder of its lock does with it
 //! - [`receive`] and [`transmit`]: the two directions of a connection
 //!
 //! The protocol itself is a state machine without I/O, `proto::session`.
 
+mod advance;
 mod connection;
 mod ops;
 mod outgoing;

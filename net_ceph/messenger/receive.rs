@@ -7,6 +7,7 @@ use super::connection::Events;
 use super::DataTarget;
 use crate::abstractions::crc32c::crc32c;
 use crate::abstractions::data::DataCursor;
+use crate::abstractions::errno::{EBADMSG, ECONNRESET};
 use crate::abstractions::socket::Socket;
 use crate::proto::msg::MsgHeader;
 use core::ops::Range;

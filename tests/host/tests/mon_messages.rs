@@ -130,7 +130,7 @@ fn block_list_commands() {
 fn old_versions_lack_fields() {
     let front = vector!("get_version_reply");
     assert_eq!(GetVersionReply::decode(1, &front[..16]).unwrap().oldest, 0);
-    let maps = OsdMaps::decode(1, &vector!("osdmaps")[..]).unwrap();
+    let maps = OsdMaps::decode(1, vector!("osdmaps")).unwrap();
     assert_eq!((maps.oldest, maps.newest), (0, 0));
 }
 

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! New OSD maps: they are copied when they arrive, and taken over by the work item, which then moves the
+//! requests that they send elsewhere.
+
+use super::{OsdClient, Timers};
+use crate::abstractions::crc32c::crc32c;
+use crate::mon_client::MonEvents;
+use crate::proto::error::{ProtoError, ProtoResult};
+use crate::proto::mon_msg::OsdMaps;
+use crate::proto::osdmap::{map_flag, Incremental, OsdMap, Pool};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Relaxed, Release},
+        Arc,
+    },
+};
+
+/// Most bytes of maps that wait for the work item; what comes on top is asked for again.
+const WAITING_MAX: usize = 64 << 20;
+
+/// An encoded map.
+struct Blob {
+    epoch: u32,
+    full: bool,
+    bytes: KVVec<u8>,
+}
+
+/// What arrived and was not looked at yet.
+#[derive(Default)]
+pub(super) struct Incoming {
+    blobs: KVec<Blob>,
+    bytes: usize,
+    /// The newest epoch there is, as far as anyone told.
+    newest: u32,
+    /// The answer to the question for the newest map.
+    pub(super) answer: Option<u32>,
+}
+
+impl Incoming {
+    fn push(&mut self, epoch: u32, full: bool, bytes: &[u8]) -> Result {
+        if self.bytes.saturating_add(bytes.len()) > WAITING_MAX {
+            return Err(ENOMEM);
+        }
+        let mut copy = KVVec::with_capacity(bytes.len(), GFP_KERNEL)?;
+        copy.extend_from_slice(bytes, GFP_KERNEL)?;
+        let blob = Blob {
+            epoch,
+            full,
+            bytes: copy,
+        };
+        self.blobs.push(blob, GFP_KERNEL)?;
+        self.bytes = self.bytes.saturating_add(bytes.len());
+        Ok(())
+    }
+}
+
+/// The event side of an OSD client, for the monitor client.
+impl MonEvents for EventsOf {
+    fn osd_maps(&self, maps: &OsdMaps<'_>) {
+        self.0.take_in_maps(maps);
+    }
+
+    fn newest_osdmap(&self, epoch: u32) {
+        self.0.incoming.lock().answer = Some(epoch);
+        self.0.kick(0);
+    }
+}
+
+/// Passes what the monitor client tells on to the OSD client.
+struct EventsOf(Arc<OsdClient>);
+
+impl OsdClient {
+    /// What the monitor client is to be [started](crate::mon_client::MonClient::start) with. Allocates.
+    pub fn mon_events(self: &Arc<Self>) -> Result<Arc<dyn MonEvents>> {
+        let events: Arc<dyn MonEvents> = Arc::new(EventsOf(self.clone()), GFP_KERNEL)?;
+        Ok(events)
+    }
+
+    /// Copies maps for the work item. Allocates.
+    pub(super) fn take_in_maps(self: &Arc<Self>, maps: &OsdMaps<'_>) {
+        let have = self.epoch();
+        let mut incoming = self.incoming.lock();
+        let incrementals = maps
+            .incrementals
+            .map(|(epoch, bytes)| (epoch, false, bytes));
+        let full = maps.full.map(|(epoch, bytes)| (epoch, true, bytes));
+        let news = Iterator::chain(incrementals, full);
+        for (epoch, full, bytes) in news.filter(|(epoch, ..)| *epoch > have) {
+            incoming.newest = incoming.newest.max(epoch);
+            if incoming.push(epoch, full, bytes).is_err() {
+                // The gap is seen when the maps are taken over.
+                break;
+            }
+        }
+        incoming.newest = incoming.newest.max(maps.newest);
+        drop(incoming);
+        self.kick(0);
+    }
+
+    /// Takes over the maps that arrived, and moves requests. With [`moves`](OsdClient::moves) held.
+    pub(super) fn take_over_maps(self: &Arc<Self>, timers: &mut Timers) {
+        let mut incoming = self.incoming.lock();
+        let news = core::mem::take(&mut incoming.blobs);
+        incoming.bytes = 0;
+        let newest = incoming.newest;
+        if let Some(answer) = incoming.answer.take() {
+            timers.newest_told(answer);
+        }
+        drop(incoming);
+
+        let mut walk = Walk::from(self.osdmap());
+        for blob in &news {
+            if let Err(e) = walk.step(blob) {
+                pr_err!("bad OSD map {}: {}\n", blob.epoch, e);
+                walk.next = None;
+                break;
+            }
+        }
+        let published = match walk.next.take() {
+            Some(map) => self.publish(map, walk.disturbed),
+            None => Ok(()),
+        };
+        if published.is_err() {
+            pr_warn!("no memory for an OSD map\n");
+        }
+        if newest.max(timers.newest_epoch()) > self.epoch() {
+            self.want_map.store(1, Relaxed);
+        }
+    }
+
+    fn publish(self: &Arc<Self>, map: OsdMap, disturbed: bool) -> Result {
+        let map = Arc::new(map, GFP_KERNEL)?;
+        let mut slot = self.map.lock();
+        let old = slot.replace(map.clone());
+        self.epoch.store(map.epoch(), Release);
+        drop(slot);
+        drop(old);
+        self.mon.got_osdmap(map.epoch());
+
+        for osd in 0..self.session_slots() {
+            let Some(session) = self.session(osd) else {
+                continue;
+            };
+            if session.is_gone(&map, self.config.msgr2) {
+                self.close_session(&session);
+            } else {
+                let abort = self.config.abort_on_full;
+                session.evict(false, |req| disturbed || req.must_leave(&map, abort));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The way from our map to the newest one.
+struct Walk {
+    /// The map that is published.
+    current: Option<Arc<OsdMap>>,
+    /// Where we are, if that is further.
+    next: Option<OsdMap>,
+    /// OSDs may have dropped requests on the way, or we do not know.
+    disturbed: bool,
+}
+
+impl Walk {
+    fn from(current: Option<Arc<OsdMap>>) -> Self {
+        Self {
+            current,
+            next: None,
+            disturbed: false,
+        }
+    }
+
+    fn epoch(&self) -> u32 {
+        let current = self.current.as_ref().map_or(0, |map| map.epoch());
+        self.next.as_ref().map_or(current, OsdMap::epoch)
+    }
+
+    /// Takes a map into account, if it leads on from here.
+    fn step(&mut self, blob: &Blob) -> ProtoResult {
+        let here = self.epoch();
+        let next = if blob.epoch <= here {
+            return Ok(());
+        } else if blob.full {
+            let map = OsdMap::decode(&blob.bytes, crc32c)?;
+            let ours = self.current.as_ref().map(|map| *map.fsid());
+            if ours.is_some_and(|fsid| fsid != *map.fsid()) {
+                return Err(ProtoError::value("osdmap: fsid", blob.epoch.into()));
+            }
+            self.disturbed |= here > 0 && blob.epoch != here.wrapping_add(1);
+            map
+        } else if here > 0 && blob.epoch == here.wrapping_add(1) {
+            let base = match (self.next.take(), &self.current) {
+                (Some(next), _) => next,
+                (None, Some(current)) => current.try_clone()?,
+                (None, None) => return Ok(()),
+            };
+            base.apply(&Incremental::decode(&blob.bytes, crc32c)?)?
+        } else {
+            return Ok(());
+        };
+        self.disturbed |= drops_requests(&next);
+        self.next = Some(next);
+        Ok(())
+    }
+}
+
+/// Whether OSDs drop requests by this map, which they expect to be sent again once it is over.
+fn drops_requests(map: &OsdMap) -> bool {
+    map.has_flag(map_flag::FULL | map_flag::PAUSERD | map_flag::PAUSEWR)
+        || map.pools().iter().any(Pool::is_full)
+}

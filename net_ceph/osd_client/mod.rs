@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The OSD client: finds the OSD that is responsible for an object, sends it requests, and sends them again
+//! wherever maps and failures lead.
+//!
+//! - this file: the client, and how a request gets on its way
+//! - [`request`], [`params`]: a request from preparation to completion
+//! - [`placement`]: where it goes by a map
+//! - [`session`], [`inflight`], [`ring`]: what is under way to one OSD
+//! - [`waiting`]: what cannot be sent now
+//! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
+//! - [`sync_call`]: requests whose caller waits
+//!
+//! Locks, from the outside in: [`OsdClient::moves`], a connection's, a session's, the waiting room's, a
+//! request's. [`OsdClient::sessions`], the maps' and the others are taken alone.
+
+mod inflight;
+mod maps;
+mod name;
+mod params;
+mod placement;
+mod request;
+mod ring;
+mod session;
+mod sync_call;
+mod waiting;
+mod work;
+
+pub use name::NameBuf;
+pub use params::{Params, Snapshots, MAX_OPS};
+pub use request::{Completion, OsdRequest};
+
+use crate::abstractions::errno::ESHUTDOWN;
+use crate::abstractions::task::NoIoScope;
+use crate::abstractions::time::{boot_ns, msecs};
+use crate::abstractions::workqueue::cancel_sync;
+use crate::auth::{Auth, OsdAuthenticator};
+use crate::messenger::{Connection, ConnectionOps, Messenger};
+use crate::mon_client::MonClient;
+use crate::proto::osdmap::OsdMap;
+use crate::proto::types::EntityType;
+use kernel::{
+    impl_has_delayed_work, new_delayed_work, new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
+        Arc, Mutex,
+    },
+    workqueue::{DelayedWork, WorkItem},
+};
+use maps::Incoming;
+use placement::Why;
+use request::{At, Placed};
+use session::{Enqueued, Session};
+use waiting::Waiting;
+use work::Timers;
+
+/// What the options say about requests.
+#[derive(Clone, Copy)]
+pub struct OsdConfig {
+    /// Speak msgr2 with OSDs, else msgr1.
+    pub msgr2: bool,
+    /// Seconds without an answer after which a connection is probed.
+    pub keepalive: u32,
+    /// Seconds after which an unused connection is closed.
+    pub idle_ttl: u32,
+    /// Seconds after which a request fails with `ETIMEDOUT`; 0: never.
+    pub request_timeout: u32,
+    /// Seconds that synchronous calls wait; 0: no bound.
+    pub mount_timeout: u32,
+    /// Writes fail with `ENOSPC` when the cluster or the pool is full, else they wait.
+    pub abort_on_full: bool,
+}
+
+/// The OSD client of one client instance.
+#[pin_data]
+pub struct OsdClient {
+    config: OsdConfig,
+    messenger: Arc<Messenger>,
+    mon: Arc<MonClient>,
+    auth: Arc<Auth>,
+    /// The current map. Nothing is taken inside.
+    #[pin]
+    map: Mutex<Option<Arc<OsdMap>>>,
+    /// The current map's epoch, stored right after the map; 0: none.
+    epoch: Atomic<u32>,
+    /// By OSD. Nothing is taken inside.
+    #[pin]
+    sessions: Mutex<KVVec<Option<Arc<Session>>>>,
+    #[pin]
+    waiting: Waiting,
+    /// Held while requests move between sessions, and while one is cancelled, so that these do not meet.
+    /// May be held for long; never taken on the way of requests.
+    #[pin]
+    moves: Mutex<Timers>,
+    /// Maps that arrived. Nothing is taken inside.
+    #[pin]
+    incoming: Mutex<Incoming>,
+    last_tid: Atomic<u64>,
+    last_incarnation: Atomic<u64>,
+    /// Sessions that have something to send and were not kicked: bit `osd % 64`.
+    dirty: Atomic<u64>,
+    /// A newer map is wanted.
+    want_map: Atomic<u32>,
+    stopped: Atomic<u32>,
+    #[pin]
+    work: DelayedWork<OsdClient>,
+}
+
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for OsdClient { self.work }
+}
+
+impl WorkItem for OsdClient {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let _noio = NoIoScope::enter();
+        this.on_work();
+    }
+}
+
+impl OsdClient {
+    /// A client that has no map yet; `mon` is to be [started](MonClient::start) with it as its events. Sleeps.
+    pub fn new(
+        config: OsdConfig,
+        messenger: Arc<Messenger>,
+        mon: Arc<MonClient>,
+        auth: Arc<Auth>,
+    ) -> Result<Arc<Self>> {
+        let client = Arc::pin_init(
+            pin_init!(Self {
+                config,
+                messenger,
+                mon,
+                auth,
+                map <- new_mutex!(None, "net_ceph::OsdClient::map"),
+                epoch: Atomic::new(0),
+                sessions <- new_mutex!(KVVec::new(), "net_ceph::OsdClient::sessions"),
+                waiting <- Waiting::new(),
+                moves <- new_mutex!(Timers::default(), "net_ceph::OsdClient::moves"),
+                incoming <- new_mutex!(Incoming::default(), "net_ceph::OsdClient::incoming"),
+                last_tid: Atomic::new(0),
+                last_incarnation: Atomic::new(0),
+                dirty: Atomic::new(0),
+                want_map: Atomic::new(0),
+                stopped: Atomic::new(0),
+                work <- new_delayed_work!("net_ceph::OsdClient::work"),
+            }),
+            GFP_KERNEL,
+        )?;
+        client.kick(0);
+        Ok(client)
+    }
+
+    /// Ends everything: sessions are closed, requests end with `ESHUTDOWN`. Sleeps; not from an event or a
+    /// completion.
+    pub fn stop(self: &Arc<Self>) {
+        self.stopped.store(1, Release);
+        cancel_sync(self);
+        let _moves = self.moves.lock();
+        for osd in 0..self.session_slots() {
+            if let Some(session) = self.session(osd) {
+                self.close_session(&session);
+            }
+        }
+        let mut after = 0;
+        while let Some((tid, req)) = self.waiting.take_after(after) {
+            after = tid;
+            req.finish(Err(ESHUTDOWN));
+        }
+        // What a session's end had queued.
+        cancel_sync(self);
+    }
+
+    /// The current map, if one has come.
+    pub fn osdmap(&self) -> Option<Arc<OsdMap>> {
+        self.map.lock().clone()
+    }
+
+    /// The current map's epoch; 0 if none has come.
+    pub fn epoch(&self) -> u32 {
+        self.epoch.load(Acquire)
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Acquire) != 0
+    }
+
+    fn new_tid(&self) -> u64 {
+        self.last_tid.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    fn new_incarnation(&self) -> u64 {
+        self.last_incarnation.fetch_add(1, Relaxed).wrapping_add(1)
+    }
+
+    /// Has the work item run after `ms` milliseconds.
+    fn kick(self: &Arc<Self>, ms: u64) {
+        if !self.is_stopped() {
+            self.messenger.queue().mod_delayed(self, msecs(ms));
+        }
+    }
+
+    /// Submits a prepared request. With `last` unset it may stay unsent until one with `last` set follows, or
+    /// [`flush_submissions`](Self::flush_submissions). `EBUSY` if it is not prepared. Its completion may be
+    /// called before this returns. Sleeps on locks and memory; does not fail for lack of memory.
+    pub fn submit(self: &Arc<Self>, req: &Arc<OsdRequest>, last: bool) -> Result {
+        let _noio = NoIoScope::enter();
+        if self.is_stopped() {
+            return Err(ESHUTDOWN);
+        }
+        req.begin(self.new_tid(), boot_ns())?;
+        self.route(req, false);
+        if last {
+            self.flush_submissions();
+        }
+        Ok(())
+    }
+
+    /// Sends what was submitted and is not sent yet. Sleeps on locks.
+    pub fn flush_submissions(&self) {
+        let _noio = NoIoScope::enter();
+        let dirty = self.dirty.xchg(0, Full);
+        if dirty == 0 {
+            return;
+        }
+        let slots = self.session_slots();
+        for residue in (0..u64::BITS).filter(|bit| dirty & (1 << bit) != 0) {
+            for osd in (residue..slots).step_by(u64::BITS as usize) {
+                if let Some(session) = self.session(osd) {
+                    session.kick();
+                }
+            }
+        }
+    }
+
+    fn mark_dirty(&self, osd: u32) {
+        let bit = 1u64 << (osd % u64::BITS);
+        let mut now = self.dirty.load(Relaxed);
+        while now & bit == 0 {
+            match self.dirty.cmpxchg(now, now | bit, Full) {
+                Ok(_) => return,
+                Err(other) => now = other,
+            }
+        }
+    }
+
+    /// Puts a request that is at no place to where it belongs. `open`: sessions may be opened, which the
+    /// work item alone does. Says why if it has to wait.
+    fn route(self: &Arc<Self>, req: &Arc<OsdRequest>, open: bool) -> Option<Why> {
+        loop {
+            let Some(map) = self.osdmap() else {
+                return self.wait(req, Why::Map, 0, open);
+            };
+            let epoch = map.epoch();
+            let target = match req.place(&map, self.config.abort_on_full) {
+                Placed::Go(target) => target,
+                Placed::Wait(why) => return self.wait(req, why, epoch, open),
+                Placed::Fail(e) => {
+                    req.finish(Err(e));
+                    return None;
+                }
+            };
+            let mut session = self.session(target.osd);
+            if session.is_none() && open {
+                session = match self.open_session(&map, target.osd) {
+                    Ok(session) => Some(session),
+                    Err(e) => {
+                        pr_warn!("osd{}: cannot connect: {}\n", target.osd, e.to_errno());
+                        return self.wait(req, Why::Memory, epoch, open);
+                    }
+                };
+            }
+            let Some(session) = session else {
+                return self.wait(req, Why::Session, epoch, open);
+            };
+            match session.enqueue(req, epoch) {
+                Enqueued::Yes => {
+                    self.mark_dirty(target.osd);
+                    return None;
+                }
+                Enqueued::Stale => {}
+                Enqueued::Closed => return self.wait(req, Why::Session, epoch, open),
+                Enqueued::NoMemory => return self.wait(req, Why::Memory, epoch, open),
+                Enqueued::Cancelled(e) => {
+                    req.finish(Err(e));
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Lets a request wait, unless the map is newer than `epoch` by now: then it waits for being placed by
+    /// that, which the work item does. `by_work`: we are the work item.
+    fn wait(
+        self: &Arc<Self>,
+        req: &Arc<OsdRequest>,
+        why: Why,
+        epoch: u32,
+        by_work: bool,
+    ) -> Option<Why> {
+        let stale = self.epoch() != epoch;
+        let why = if stale { Why::Moved } else { why };
+        self.park(req, why);
+        // The map may have changed between the look at the epoch and the parking.
+        if !by_work || stale || self.epoch() != epoch {
+            self.kick(0);
+        }
+        Some(why)
+    }
+
+    /// Puts a request that is at no place into the waiting room.
+    fn park(&self, req: &Arc<OsdRequest>, why: Why) {
+        if let Err(e) = self.waiting.park(req, why) {
+            req.finish(Err(e));
+        }
+    }
+
+    /// Ends a submitted request with `err`. `false` if it ended already, or its end is in progress. On return
+    /// the network uses none of its data. Sleeps; not from a completion or an event.
+    pub fn cancel(&self, req: &Arc<OsdRequest>, err: Error) -> bool {
+        let _noio = NoIoScope::enter();
+        let _moves = self.moves.lock();
+        loop {
+            let inner = req.lock();
+            let session = match &inner.at {
+                At::Idle | At::Prepared => return false,
+                At::Between => {
+                    drop(inner);
+                    // Between the looks it may have arrived.
+                    if req.cancel_between(err) {
+                        return true;
+                    }
+                    continue;
+                }
+                At::Session(session) => Some(session.clone()),
+                At::Waiting => None,
+            };
+            let tid = inner.tid;
+            drop(inner);
+            let taken = match &session {
+                Some(session) => session.take(req),
+                None => self.waiting.take(req),
+            };
+            if taken {
+                for session in Iterator::chain(session.into_iter(), req.take_left()) {
+                    if let Some(con) = session.con() {
+                        con.reset_if_busy_with(tid);
+                    }
+                }
+                req.finish(Err(err));
+                return true;
+            }
+        }
+    }
+
+    fn session_slots(&self) -> u32 {
+        self.sessions.lock().len() as u32
+    }
+
+    fn session(&self, osd: u32) -> Option<Arc<Session>> {
+        self.sessions.lock().get(osd as usize)?.clone()
+    }
+
+    /// Opens a session. Called by the work item alone. Allocates.
+    fn open_session(self: &Arc<Self>, map: &OsdMap, osd: u32) -> Result<Arc<Session>> {
+        let addr = map.osd_addr(osd, self.config.msgr2).ok_or(EINVAL)?;
+        let session = Session::new(self, osd, addr)?;
+        let ops: Arc<dyn ConnectionOps> = session.clone();
+        let renewer = self.mon.renewer()?;
+        let auth = KBox::new(
+            OsdAuthenticator::new(self.auth.clone(), renewer),
+            GFP_KERNEL,
+        )?;
+        let con = Connection::new(self.messenger.clone(), EntityType::OSD, ops, auth)?;
+        session.connect(con.clone());
+        let mut sessions = self.sessions.lock();
+        while sessions.len() <= osd as usize {
+            sessions.push(None, GFP_KERNEL)?;
+        }
+        if let Some(slot) = sessions.get_mut(osd as usize) {
+            *slot = Some(session.clone());
+        }
+        drop(sessions);
+        con.open(addr, self.auth.global_id());
+        Ok(session)
+    }
+
+    /// Closes a session; its requests wait for being placed anew. With [`moves`](Self::moves) held. Sleeps.
+    fn close_session(&self, session: &Arc<Session>) {
+        let removed = self
+            .sessions
+            .lock()
+            .get_mut(session.osd as usize)
+            .and_then(Option::take);
+        session.evict(true, |_| true);
+        if let Some(con) = session.con() {
+            con.close();
+        }
+        drop(removed);
+    }
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Where a request goes by a map, and whether another map sends it elsewhere (Ceph
+//! `src/osdc/Objecter.cc`, `_calc_target`).
+
+use super::params::Params;
+use crate::proto::osd_op::{flags, SpgId};
+use crate::proto::osdmap::{map_flag, OsdMap, PgId, Placement, Pool, RawPg};
+use kernel::prelude::*;
+
+/// Where a request was sent, or would be.
+#[derive(Clone, Copy)]
+pub(super) struct Target {
+    /// The map's epoch.
+    pub(super) epoch: u32,
+    /// The object's group at full precision; its pool is a cache tier's if there is one.
+    pub(super) raw: RawPg,
+    /// The group.
+    pub(super) pg: PgId,
+    /// Which shard of it.
+    pub(super) shard: i8,
+    /// Groups of the pool.
+    pub(super) pg_num: u32,
+    /// The group's OSDs.
+    pub(super) placement: Placement,
+    /// The primary.
+    pub(super) osd: u32,
+}
+
+impl Target {
+    /// The group as messages name it.
+    pub(super) fn spg(&self) -> SpgId {
+        SpgId {
+            pool: self.pg.pool,
+            seed: self.pg.seed,
+            shard: self.shard,
+        }
+    }
+}
+
+/// Why a request waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No map has come yet.
+    Map,
+    /// The map has no such pool.
+    Pool,
+    /// The group has no primary.
+    Osd,
+    /// The cluster or the pool is full, or paused.
+    Paused,
+    /// There is no session with the OSD.
+    Session,
+    /// Memory ran out.
+    Memory,
+    /// It was sent to a session that is no longer the right one.
+    Moved,
+}
+
+/// What a map says about a request.
+pub(super) enum Verdict {
+    Go(Target),
+    Wait(Why),
+    Fail(Error),
+}
+
+/// Says where `params` goes by `map`. `redirect`: the pool an OSD sent it to. Does not allocate.
+pub(super) fn place(
+    map: &OsdMap,
+    params: &Params,
+    redirect: Option<u64>,
+    abort_on_full: bool,
+) -> Verdict {
+    let request_flags = params.all_flags();
+    let writes = request_flags & flags::WRITE != 0;
+    let Some(pool) = pool_of(map, params.pool, redirect, request_flags) else {
+        return Verdict::Wait(Why::Pool);
+    };
+    if pool.is_eio() {
+        return Verdict::Fail(EIO);
+    }
+    let exempt = request_flags & (flags::FULL_TRY | flags::FULL_FORCE) != 0;
+    if writes && !exempt && (map.has_flag(map_flag::FULL) || pool.is_full()) {
+        return if abort_on_full {
+            Verdict::Fail(ENOSPC)
+        } else {
+            Verdict::Wait(Why::Paused)
+        };
+    }
+    let pause = if writes {
+        map_flag::PAUSEWR
+    } else {
+        map_flag::PAUSERD
+    };
+    if map.has_flag(pause) {
+        return Verdict::Wait(Why::Paused);
+    }
+    let raw = pool.hash_name(params.namespace.get(), params.object.get());
+    let pg = pool.raw_to_pg(raw);
+    let placement = match map.pg_to_up_acting(pg) {
+        Ok(placement) => placement,
+        Err(e) => return Verdict::Fail(e.to_errno()),
+    };
+    match (placement.acting_primary, placement.primary_shard(pool)) {
+        (Some(osd), Some(shard)) => Verdict::Go(Target {
+            epoch: map.epoch(),
+            raw,
+            pg,
+            shard,
+            pg_num: pool.pg_num,
+            placement,
+            osd,
+        }),
+        _ => Verdict::Wait(Why::Osd),
+    }
+}
+
+/// The pool to use: where the request was redirected, else its own or the cache tier before it.
+fn pool_of(map: &OsdMap, id: u64, redirect: Option<u64>, request_flags: u32) -> Option<&Pool> {
+    if let Some(id) = redirect {
+        return map.pool(id);
+    }
+    let pool = map.pool(id)?;
+    if request_flags & flags::IGNORE_OVERLAY != 0 {
+        return Some(pool);
+    }
+    let tier = if request_flags & flags::WRITE != 0 {
+        pool.write_tier
+    } else {
+        pool.read_tier
+    };
+    match tier {
+        Some(tier) => map.pool(tier),
+        None => Some(pool),
+    }
+}
+
+/// Whether a request sent to `old` must be sent again by `map`, given that it would go to `new`.
+pub(super) fn must_resend(map: &OsdMap, old: &Target, new: &Target) -> bool {
+    let forced = map
+        .pool(new.pg.pool)
+        .is_some_and(|pool| pool.last_force_op_resend > old.epoch);
+    forced
+        || old.osd != new.osd
+        || old.raw != new.raw
+        || old.pg != new.pg
+        || old.shard != new.shard
+        || old.placement.primary_changed(&new.placement)
+        || old.pg.is_split(old.pg_num, new.pg_num)
+        || old.pg.is_merged(old.pg_num, new.pg_num)
+}

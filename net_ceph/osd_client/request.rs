@@ -1,0 +1,414 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A request: made once, then prepared, submitted and completed as often as its owner likes.
+//!
+//! From submission to completion it is at one place at a time ([`At`]); whoever takes it from there, under
+//! the lock of that place, completes it or puts it somewhere else.
+
+use super::params::Params;
+use super::placement::{must_resend, place, Target, Verdict, Why};
+use super::session::Session;
+use super::waiting::Seat;
+use super::OsdClient;
+use crate::abstractions::data::DataCursor;
+use crate::messenger::{DataTarget, OutParts, Outgoing};
+use crate::proto::error::ProtoError;
+use crate::proto::msg::PRIO_DEFAULT;
+use crate::proto::osd_op::{flags, HObject, Locator, OsdOpRequest, SnapContext, SpgId};
+use crate::proto::osdmap::OsdMap;
+use crate::proto::types::Timespec;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+/// Who is told of a request's end.
+pub trait Completion: Send + Sync {
+    /// Called once for each submission, possibly before `submit` returns and possibly with a
+    /// connection's lock held: must not wait for the network; may submit requests.
+    ///
+    /// `Ok` is how many bytes of output arrived; an error is the OSD's answer, or ours.
+    fn complete(&self, req: &Arc<OsdRequest>, result: Result<usize>);
+}
+
+/// Where a request is.
+pub(super) enum At {
+    /// With its owner.
+    Idle,
+    /// With its owner, ready to be submitted.
+    Prepared,
+    /// On its way to a place.
+    Between,
+    /// In a session.
+    Session(Arc<Session>),
+    /// In the waiting room.
+    Waiting,
+}
+
+/// What a request's lock guards.
+pub(super) struct Inner {
+    pub(super) params: Params,
+    pub(super) at: At,
+    pub(super) tid: u64,
+    /// When it was submitted, in ns since boot.
+    pub(super) submitted: u64,
+    pub(super) target: Option<Target>,
+    /// The pool an OSD redirected it to.
+    redirect: Option<u64>,
+    /// How often it was encoded.
+    pub(super) attempts: i32,
+    /// To be ended with this once it gets anywhere.
+    cancelled: Option<Error>,
+    /// A session that may still be in the middle of sending or receiving it.
+    left: Option<Arc<Session>>,
+    /// Why it waits.
+    pub(super) why: Why,
+    /// When its pool was found missing first, in ns since boot; 0: never.
+    pool_missed: u64,
+    front: KVec<u8>,
+    output: KVec<u8>,
+    completion: Option<Arc<dyn Completion>>,
+}
+
+/// A request to the OSD that is responsible for an object.
+#[pin_data]
+pub struct OsdRequest {
+    _seat: Seat,
+    /// Taken inside the locks of connections, sessions and the waiting room. Nothing is taken inside.
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+/// What became of a submission or a repetition.
+pub(super) enum Placed {
+    Go(Target),
+    Wait(Why),
+    Fail(Error),
+}
+
+impl OsdRequest {
+    /// A request of `client`. Allocates; sleeps.
+    pub fn new(client: &Arc<OsdClient>) -> Result<Arc<Self>> {
+        let seat = Seat::take(client)?;
+        Arc::pin_init(
+            pin_init!(Self {
+                _seat: seat,
+                inner <- new_mutex!(Inner::new(), "net_ceph::OsdRequest"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Says what to do next: `f` fills in the parameters, which are empty at first; `completion` is told
+    /// of the end. `EBUSY` while the request is submitted; otherwise what `f` says, or `EINVAL` if the data
+    /// are not as long as the operations' inputs. Takes no allocation when names are short and
+    /// the request was as large before.
+    pub fn prepare(
+        &self,
+        completion: Arc<dyn Completion>,
+        f: impl FnOnce(&mut Params) -> Result,
+    ) -> Result {
+        let mut inner = self.inner.lock();
+        if !matches!(inner.at, At::Idle | At::Prepared) {
+            return Err(EBUSY);
+        }
+        inner.reset();
+        f(&mut inner.params)?;
+        let input_len = inner.params.input_len().map_err(ProtoError::to_errno)?;
+        let have = inner.params.data.as_ref().map_or(0, DataCursor::remaining);
+        if input_len > 0 && input_len != have as u64 {
+            return Err(EINVAL);
+        }
+        inner.reserve_front()?;
+        inner.completion = Some(completion);
+        inner.at = At::Prepared;
+        Ok(())
+    }
+
+    /// The output of the last submission, of requests whose data have no place of their own.
+    pub(super) fn take_output(&self) -> KVec<u8> {
+        core::mem::take(&mut self.inner.lock().output)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Submits. `EBUSY` unless prepared.
+    pub(super) fn begin(&self, tid: u64, now: u64) -> Result {
+        let mut inner = self.inner.lock();
+        if !matches!(inner.at, At::Prepared) {
+            return Err(EBUSY);
+        }
+        inner.at = At::Between;
+        inner.tid = tid;
+        inner.submitted = now;
+        Ok(())
+    }
+
+    /// Finds out where to send it by `map`.
+    pub(super) fn place(&self, map: &OsdMap, abort_on_full: bool) -> Placed {
+        let mut inner = self.inner.lock();
+        match place(map, &inner.params, inner.redirect, abort_on_full) {
+            Verdict::Go(target) => {
+                inner.target = Some(target);
+                Placed::Go(target)
+            }
+            Verdict::Wait(why) => Placed::Wait(why),
+            Verdict::Fail(e) => Placed::Fail(e),
+        }
+    }
+
+    /// Whether it must leave its session by `map`; if not, it is known to belong there by this map.
+    pub(super) fn must_leave(&self, map: &OsdMap, abort_on_full: bool) -> bool {
+        let mut inner = self.inner.lock();
+        let Verdict::Go(new) = place(map, &inner.params, inner.redirect, abort_on_full) else {
+            return true;
+        };
+        match &inner.target {
+            Some(old) if !must_resend(map, old, &new) => {
+                inner.target = Some(new);
+                false
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether `object`'s request is held back by `f`, which says so of a group and an object.
+    pub(super) fn is_held(&self, f: impl FnOnce(SpgId, &HObject<'_>) -> bool) -> bool {
+        let inner = self.inner.lock();
+        let Some(target) = &inner.target else {
+            return false;
+        };
+        let object = HObject {
+            key: &[],
+            object: inner.params.object.get(),
+            snapid: inner.params.snapid,
+            hash: target.raw.seed,
+            max: false,
+            namespace: inner.params.namespace.get(),
+            pool: i64::try_from(target.pg.pool).unwrap_or(i64::MAX),
+        };
+        f(target.spg(), &object)
+    }
+
+    /// Puts it into a place, unless it was cancelled. Called with the lock of that place held.
+    pub(super) fn arrive(&self, at: At, why: Why) -> Result {
+        let mut inner = self.inner.lock();
+        if let Some(e) = inner.cancelled {
+            return Err(e);
+        }
+        inner.at = at;
+        inner.why = why;
+        Ok(())
+    }
+
+    /// Takes it out of a place, whose lock is held. `left`: the session it was sent by.
+    pub(super) fn depart(&self, left: Option<Arc<Session>>) {
+        let mut inner = self.inner.lock();
+        inner.at = At::Between;
+        if left.is_some() {
+            inner.left = left;
+        }
+    }
+
+    /// The session that has to let go of it before it is sent anew.
+    pub(super) fn take_left(&self) -> Option<Arc<Session>> {
+        self.inner.lock().left.take()
+    }
+
+    /// Whether a reply to `attempt` of `tid` is what we wait for.
+    pub(super) fn awaits(&self, tid: u64, attempt: i32) -> bool {
+        let inner = self.inner.lock();
+        inner.tid == tid && (attempt < 0 || attempt == inner.attempts.saturating_sub(1))
+    }
+
+    /// Where `len` bytes of a reply go.
+    pub(super) fn data_target(&self, len: usize) -> DataTarget {
+        let inner = self.inner.lock();
+        let sends = inner.params.input_len().map_or(true, |len| len > 0);
+        match &inner.params.data {
+            // A reply with more than was asked for is taken aside, and the request fails.
+            Some(data) if !sends && len <= data.remaining() => DataTarget::Cursor(data.take(len)),
+            _ => DataTarget::Buffer,
+        }
+    }
+
+    /// Takes the output that went to a buffer. `EMSGSIZE`-like mishaps are `EIO`.
+    pub(super) fn take_in(&self, data: &[u8]) -> Result {
+        let mut inner = self.inner.lock();
+        if data.len() > inner.params.max_output {
+            return Err(EIO);
+        }
+        inner.output.clear();
+        Ok(inner.output.extend_from_slice(data, GFP_KERNEL)?)
+    }
+
+    /// Sends it to another pool, as a new transaction.
+    pub(super) fn redirect(&self, pool: u64, tid: u64) {
+        let mut inner = self.inner.lock();
+        inner.redirect = Some(pool);
+        inner.params.flags |= flags::REDIRECTED | flags::IGNORE_OVERLAY;
+        inner.tid = tid;
+        inner.attempts = 0;
+    }
+
+    /// When its pool was found missing first; `now` if that is only known since now.
+    pub(super) fn miss_pool(&self, now: u64) -> u64 {
+        let mut inner = self.inner.lock();
+        if inner.pool_missed == 0 {
+            inner.pool_missed = now;
+        }
+        inner.pool_missed
+    }
+
+    /// Has it end with `e` wherever it gets next. `false` if it is not on its way.
+    pub(super) fn cancel_between(&self, e: Error) -> bool {
+        let mut inner = self.inner.lock();
+        let between = matches!(inner.at, At::Between);
+        if between {
+            inner.cancelled = Some(e);
+        }
+        between
+    }
+
+    /// Ends it: called by whoever took it from its place, with no lock of this client held.
+    pub(super) fn finish(self: &Arc<Self>, result: Result<usize>) {
+        let mut inner = self.inner.lock();
+        inner.at = At::Idle;
+        let result = match inner.cancelled.take() {
+            Some(e) => Err(e),
+            None => result,
+        };
+        let completion = inner.completion.take();
+        let data = inner.params.data.take();
+        let left = inner.left.take();
+        drop(inner);
+        drop((data, left));
+        if let Some(completion) = completion {
+            completion.complete(self, result);
+        }
+    }
+}
+
+impl Inner {
+    fn new() -> Self {
+        Self {
+            params: Params::default(),
+            at: At::Idle,
+            tid: 0,
+            submitted: 0,
+            target: None,
+            redirect: None,
+            attempts: 0,
+            cancelled: None,
+            left: None,
+            why: Why::Map,
+            pool_missed: 0,
+            front: KVec::new(),
+            output: KVec::new(),
+            completion: None,
+        }
+    }
+
+    fn reset(&mut self) {
+        self.params = Params::default();
+        self.at = At::Idle;
+        self.target = None;
+        self.redirect = None;
+        self.attempts = 0;
+        self.cancelled = None;
+        self.pool_missed = 0;
+        self.output.clear();
+    }
+
+    /// Calls `f` with the message as it would be sent now.
+    fn with_message<T>(
+        params: &Params,
+        target: Option<&Target>,
+        attempt: i32,
+        features: u64,
+        f: impl FnOnce(&OsdOpRequest<'_>) -> T,
+    ) -> T {
+        let snapc = params
+            .snapc
+            .as_ref()
+            .map_or(SnapContext::default(), |s| SnapContext {
+                seq: s.seq,
+                snaps: &s.snaps,
+            });
+        let mut flags = params.all_flags();
+        if attempt > 0 {
+            flags |= flags::RETRY;
+        }
+        let writes = flags & flags::WRITE != 0;
+        params.with_ops(|ops| {
+            f(&OsdOpRequest {
+                spg: target.map_or(EMPTY_SPG, Target::spg),
+                hash: target.map_or(0, |t| t.raw.seed),
+                epoch: target.map_or(0, |t| t.epoch),
+                flags,
+                mtime: if writes {
+                    params.mtime
+                } else {
+                    Timespec::default()
+                },
+                locator: Locator {
+                    pool: target.map_or(params.pool, |t| t.pg.pool),
+                    namespace: params.namespace.get(),
+                },
+                object: params.object.get(),
+                ops,
+                snapid: params.snapid,
+                snapc,
+                attempt,
+                features,
+            })
+        })
+    }
+
+    fn reserve_front(&mut self) -> Result {
+        let len = Self::with_message(&self.params, None, 0, 0, |m| m.front_len());
+        let more = len.saturating_sub(self.front.len());
+        Ok(self.front.reserve(more, GFP_KERNEL)?)
+    }
+}
+
+/// Stands for a group while only a message's length is wanted.
+const EMPTY_SPG: SpgId = SpgId {
+    pool: 0,
+    seed: 0,
+    shard: SpgId::NO_SHARD,
+};
+
+impl Outgoing for OsdRequest {
+    fn encode(&self, features: u64, send: &mut dyn FnMut(&OutParts<'_>) -> Result) -> Result {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        // It may have left, or been completed, since the connection took it from the queue.
+        let (At::Session(_), Some(target)) = (&inner.at, &inner.target) else {
+            return Ok(());
+        };
+        inner.front.clear();
+        let front = &mut inner.front;
+        let attempt = inner.attempts;
+        let data_len = Inner::with_message(&inner.params, Some(target), attempt, features, |m| {
+            m.encode(front)
+        })
+        .map_err(ProtoError::to_errno)?;
+        let data = inner.params.data.as_ref().filter(|_| data_len > 0);
+        send(&OutParts {
+            typ: OsdOpRequest::TYPE,
+            priority: PRIO_DEFAULT,
+            version: OsdOpRequest::VERSION,
+            compat_version: OsdOpRequest::COMPAT,
+            tid: inner.tid,
+            data_off: 0,
+            front: &inner.front,
+            data,
+        })?;
+        inner.attempts = attempt.saturating_add(1);
+        Ok(())
+    }
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A session: the requests sent to one OSD, and its connection.
+
+use super::inflight::Table;
+use super::placement::Why;
+use super::request::{At, OsdRequest};
+use super::ring::Ring;
+use super::OsdClient;
+use crate::abstractions::time::boot_ns;
+use crate::messenger::{Connection, ConnectionOps, DataTarget, Incoming, Outgoing, Recovery};
+use crate::proto::message::Reply;
+use crate::proto::mon_msg::OsdMaps;
+use crate::proto::msg::MsgHeader;
+use crate::proto::osd_op::OsdOpReply;
+use crate::proto::osdmap::OsdMap;
+use crate::proto::types::{EntityAddr, Timespec};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{Arc, Mutex, SetOnce},
+};
+
+/// What a session's lock guards.
+#[derive(Default)]
+pub(super) struct Inner {
+    /// Taken out of the client's table: nothing is added any more.
+    closed: bool,
+    /// Sent or to be sent, and not answered.
+    pub(super) inflight: Table<Arc<OsdRequest>>,
+    /// Those of `inflight` to be sent, and some that were taken out of it since.
+    unsent: Ring,
+    /// Which of its openings the connection is in; 0 while it is not open.
+    pub(super) incarnation: u64,
+    /// When something was added or answered last, in ns since boot.
+    pub(super) last_active: u64,
+}
+
+/// A session with one OSD at one address.
+#[pin_data]
+pub(super) struct Session {
+    pub(super) osd: u32,
+    pub(super) addr: EntityAddr,
+    client: Arc<OsdClient>,
+    con: SetOnce<Arc<Connection>>,
+    /// Taken inside the lock of a connection. Inside, those of the waiting room and of requests are taken.
+    #[pin]
+    inner: Mutex<Inner>,
+}
+
+/// What became of a request that was brought to a session.
+pub(super) enum Enqueued {
+    Yes,
+    /// The session is closed.
+    Closed,
+    /// The request was placed by an old map.
+    Stale,
+    NoMemory,
+    Cancelled(Error),
+}
+
+impl Session {
+    /// A session whose connection follows. Allocates.
+    pub(super) fn new(client: &Arc<OsdClient>, osd: u32, addr: EntityAddr) -> Result<Arc<Self>> {
+        let inner = Inner {
+            last_active: boot_ns(),
+            ..Inner::default()
+        };
+        Arc::pin_init(
+            pin_init!(Self {
+                osd,
+                addr,
+                client: client.clone(),
+                con: SetOnce::new(),
+                inner <- new_mutex!(inner, "net_ceph::osd_client::Session"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Gives it its connection.
+    pub(super) fn connect(&self, con: Arc<Connection>) {
+        self.con.populate(con);
+    }
+
+    pub(super) fn con(&self) -> Option<&Arc<Connection>> {
+        self.con.as_ref()
+    }
+
+    pub(super) fn lock(&self) -> kernel::sync::MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+
+    /// Has the connection send what waits. With none of our locks held.
+    pub(super) fn kick(&self) {
+        let waits = !self.inner.lock().unsent.is_empty();
+        if let Some(con) = self.con().filter(|_| waits) {
+            con.kick();
+        }
+    }
+
+    /// Takes a request that was placed by the map of `epoch`. May allocate.
+    pub(super) fn enqueue(self: &Arc<Self>, req: &Arc<OsdRequest>, epoch: u32) -> Enqueued {
+        let mut inner = self.inner.lock();
+        // A new map is published before sessions are looked through, so one of the two sees the request.
+        if inner.closed {
+            return Enqueued::Closed;
+        }
+        if self.client.epoch() != epoch {
+            return Enqueued::Stale;
+        }
+        let room = inner
+            .inflight
+            .len()
+            .max(inner.unsent.len())
+            .saturating_add(1);
+        if inner.inflight.reserve().is_err() || inner.unsent.reserve(room).is_err() {
+            return Enqueued::NoMemory;
+        }
+        if let Err(e) = req.arrive(At::Session(self.clone()), Why::Session) {
+            return Enqueued::Cancelled(e);
+        }
+        let tid = req.lock().tid;
+        inner.inflight.insert(tid, req.clone());
+        inner.unsent.push(tid);
+        inner.last_active = boot_ns();
+        Enqueued::Yes
+    }
+
+    /// Takes a request out, if it is here.
+    pub(super) fn take(&self, req: &Arc<OsdRequest>) -> bool {
+        let mut inner = self.inner.lock();
+        let tid = req.lock().tid;
+        let here = inner.inflight.get(tid).is_some_and(|r| Arc::ptr_eq(r, req));
+        if here {
+            let _same = inner.inflight.remove(tid);
+            req.depart(None);
+        }
+        here
+    }
+
+    /// Lets the requests for which `which` holds wait for being placed anew; all if the session closes.
+    pub(super) fn evict(self: &Arc<Self>, close: bool, mut which: impl FnMut(&OsdRequest) -> bool) {
+        let mut inner = self.inner.lock();
+        inner.closed |= close;
+        let mut cursor = 0;
+        while let Some((_, req)) = inner
+            .inflight
+            .take_next(&mut cursor, |_, req| close || which(req))
+        {
+            req.depart(Some(self.clone()));
+            self.client.park(&req, Why::Moved);
+        }
+    }
+
+    /// Closes the session if nothing is in it and nothing was since `before`, in ns since boot.
+    pub(super) fn close_if_idle(&self, before: u64) -> bool {
+        let mut inner = self.inner.lock();
+        if inner.inflight.is_empty() && inner.last_active < before {
+            inner.closed = true;
+        }
+        inner.closed
+    }
+
+    /// Whether the OSD is no longer to be found here.
+    pub(super) fn is_gone(&self, map: &OsdMap, msgr2: bool) -> bool {
+        !map.osd_is_up(self.osd) || map.osd_addr(self.osd, msgr2) != Some(self.addr)
+    }
+
+    /// A request of those in the session for which `which` holds.
+    pub(super) fn find(
+        &self,
+        mut which: impl FnMut(&OsdRequest) -> bool,
+    ) -> Option<Arc<OsdRequest>> {
+        let inner = self.inner.lock();
+        let found = inner.inflight.iter().find(|(_, req)| which(req));
+        found.map(|(_, req)| req.clone())
+    }
+
+    fn on_reply(&self, msg: &Incoming<'_>) {
+        let tid = msg.header.tid;
+        let reply = OsdOpReply::decode(msg.header.version, msg.front);
+        let attempt = reply.as_ref().map_or(-1, |r| r.attempt);
+        let mut inner = self.inner.lock();
+        let awaited = inner
+            .inflight
+            .get(tid)
+            .is_some_and(|req| req.awaits(tid, attempt));
+        let Some(req) = inner.inflight.get(tid).filter(|_| awaited).cloned() else {
+            return;
+        };
+        let _same = inner.inflight.remove(tid);
+        inner.last_active = boot_ns();
+        req.depart(None);
+        drop(inner);
+
+        let result = match reply {
+            Err(e) => {
+                pr_err!("osd{}: bad reply: {}\n", self.osd, e);
+                Err(EIO)
+            }
+            Ok(reply) => match &reply.redirect {
+                Some(to) => return self.redirect(&req, to),
+                None => outcome(&req, &reply, msg),
+            },
+        };
+        req.finish(result);
+    }
+
+    /// Sends a request to another pool, which is all that a cluster asks for today.
+    fn redirect(&self, req: &Arc<OsdRequest>, to: &crate::proto::osd_op::Redirect<'_>) {
+        let plain = to.key.is_empty() && to.object.is_empty() && to.hash < 0;
+        if !plain || to.pool == u64::MAX {
+            pr_err!(
+                "osd{}: redirected to another object: not supported\n",
+                self.osd
+            );
+            return req.finish(Err(EIO));
+        }
+        req.redirect(to.pool, self.client.new_tid());
+        self.client.park(req, Why::Moved);
+        self.client.kick(0);
+    }
+}
+
+/// What a reply says of its request: how many bytes of output there are.
+fn outcome(req: &OsdRequest, reply: &OsdOpReply<'_>, msg: &Incoming<'_>) -> Result<usize> {
+    if reply.result < 0 {
+        return Err(answer(reply.result));
+    }
+    if !msg.data.is_empty() {
+        req.take_in(msg.data)?;
+    }
+    Ok(msg.header.data_len as usize)
+}
+
+/// A negative number of an OSD as an error, whatever it is.
+fn answer(result: i32) -> Error {
+    /// The greatest errno there is (`MAX_ERRNO`, Linux `include/linux/err.h`).
+    const MAX_ERRNO: i32 = 4095;
+    if (-MAX_ERRNO..0).contains(&result) {
+        Error::from_errno(result)
+    } else {
+        EIO
+    }
+}
+
+impl ConnectionOps for Session {
+    fn next_message(&self) -> Option<Arc<dyn Outgoing>> {
+        let mut inner = self.inner.lock();
+        while let Some(tid) = inner.unsent.pop() {
+            if let Some(req) = inner.inflight.get(tid) {
+                return Some(req.clone());
+            }
+        }
+        None
+    }
+
+    fn data_target(&self, header: &MsgHeader, _front: &[u8]) -> DataTarget {
+        if header.typ != OsdOpReply::TYPE {
+            return DataTarget::Buffer;
+        }
+        let inner = self.inner.lock();
+        match inner.inflight.get(header.tid) {
+            Some(req) => req.data_target(header.data_len as usize),
+            None => DataTarget::Skip,
+        }
+    }
+
+    fn dispatch(&self, msg: Incoming<'_>) {
+        let header = msg.header;
+        let result = match header.typ {
+            OsdOpReply::TYPE => {
+                self.on_reply(&msg);
+                Ok(())
+            }
+            OsdMaps::TYPE => OsdMaps::decode(header.version, msg.front)
+                .map(|maps| self.client.take_in_maps(&maps)),
+            other => {
+                pr_info!("osd{}: message of unknown type {}\n", self.osd, other);
+                Ok(())
+            }
+        };
+        if let Err(e) = result {
+            pr_err!(
+                "osd{}: bad message of type {}: {}\n",
+                self.osd,
+                header.typ,
+                e
+            );
+        }
+    }
+
+    fn opened(&self, _con: &Arc<Connection>, _global_id: u64) {
+        let mut inner = self.inner.lock();
+        inner.incarnation = self.client.new_incarnation();
+        let Inner {
+            inflight, unsent, ..
+        } = &mut *inner;
+        unsent.refill(inflight.iter().map(|(tid, _)| tid));
+    }
+
+    fn keepalive_acked(&self, _sent: Timespec) {}
+
+    fn fault(&self, _error: Error, _step: &'static str) -> Recovery {
+        let mut inner = self.inner.lock();
+        inner.incarnation = 0;
+        let (closed, idle) = (inner.closed, inner.inflight.is_empty());
+        drop(inner);
+        self.client.on_fault();
+        match (closed, idle) {
+            (true, _) => Recovery::Close,
+            (false, true) => Recovery::Standby,
+            (false, false) => Recovery::Reconnect,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The waiting room: requests that cannot be sent now. There is room for every request there is, so putting one
+//! there never fails.
+
+use super::placement::Why;
+use super::request::{At, OsdRequest};
+use super::OsdClient;
+use crate::abstractions::task::NoIoScope;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, Mutex,
+    },
+};
+
+/// One who waits.
+struct Waiter {
+    tid: u64,
+    req: Arc<OsdRequest>,
+}
+
+/// The waiting room.
+#[pin_data]
+pub(super) struct Waiting {
+    /// Ascending by transaction id. Taken inside a session's lock; inside, requests' locks are taken.
+    #[pin]
+    waiters: Mutex<KVVec<Waiter>>,
+    /// How many requests there are, waiting or not.
+    population: Atomic<usize>,
+}
+
+/// The place that is kept for a request as long as it exists.
+pub(super) struct Seat(Arc<OsdClient>);
+
+impl Seat {
+    /// Allocates.
+    pub(super) fn take(client: &Arc<OsdClient>) -> Result<Self> {
+        // The lock is taken on the way of block requests.
+        let _noio = NoIoScope::enter();
+        let room = &client.waiting;
+        let seats = room.population.fetch_add(1, Relaxed).saturating_add(1);
+        let seat = Self(client.clone());
+        let mut waiters = room.waiters.lock();
+        let more = seats.saturating_sub(waiters.len());
+        waiters.reserve(more, GFP_KERNEL)?;
+        drop(waiters);
+        Ok(seat)
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.waiting.population.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Waiting {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            waiters <- new_mutex!(KVVec::new(), "net_ceph::OsdClient::waiting"),
+            population: Atomic::new(0),
+        })
+    }
+
+    /// How many wait.
+    pub(super) fn len(&self) -> usize {
+        self.waiters.lock().len()
+    }
+
+    /// Lets a request wait. Its error if it was cancelled.
+    pub(super) fn park(&self, req: &Arc<OsdRequest>, why: Why) -> Result {
+        let mut waiters = self.waiters.lock();
+        req.arrive(At::Waiting, why)?;
+        let tid = req.lock().tid;
+        let at = waiters.partition_point(|w| w.tid < tid);
+        let waiter = Waiter {
+            tid,
+            req: req.clone(),
+        };
+        // There is a seat for each request.
+        waiters
+            .insert_within_capacity(at, waiter)
+            .map_err(|_| ENOMEM)?;
+        Ok(())
+    }
+
+    /// Takes the first request whose transaction id is greater than `after`, and returns it with that.
+    pub(super) fn take_after(&self, after: u64) -> Option<(u64, Arc<OsdRequest>)> {
+        let mut waiters = self.waiters.lock();
+        let at = waiters.partition_point(|w| w.tid <= after);
+        let waiter = waiters.remove(at).ok()?;
+        waiter.req.depart(None);
+        Some((waiter.tid, waiter.req))
+    }
+
+    /// Takes this request, if it waits.
+    pub(super) fn take(&self, req: &Arc<OsdRequest>) -> bool {
+        let mut waiters = self.waiters.lock();
+        let Some(at) = waiters.iter().position(|w| Arc::ptr_eq(&w.req, req)) else {
+            return false;
+        };
+        let taken = waiters.remove(at);
+        req.depart(None);
+        drop(waiters);
+        taken.is_ok()
+    }
+
+    /// A request for which `which` holds, of those that wait.
+    pub(super) fn find(
+        &self,
+        mut which: impl FnMut(&OsdRequest) -> bool,
+    ) -> Option<Arc<OsdRequest>> {
+        let waiters = self.waiters.lock();
+        let found = waiters.iter().find(|w| which(&w.req));
+        found.map(|w| w.req.clone())
+    }
+
+    /// Shows `f` all that wait.
+    pub(super) fn for_each(&self, mut f: impl FnMut(&OsdRequest)) {
+        for w in self.waiters.lock().iter() {
+            f(&w.req);
+        }
+    }
+}

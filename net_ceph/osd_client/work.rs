@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The client's work item: takes over maps, sends what waited, opens and closes sessions, and looks for
+//! what takes too long.
+
+use super::placement::Why;
+use super::request::OsdRequest;
+use super::OsdClient;
+use crate::abstractions::time::{boot_ns, msecs};
+use crate::proto::osdmap::map_flag;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Full, Relaxed},
+        Arc,
+    },
+};
+
+/// Nanoseconds in a second.
+const NSEC_PER_SEC: u64 = 1_000_000_000;
+/// Nanoseconds in a millisecond.
+const NSEC_PER_MSEC: u64 = 1_000_000;
+/// Milliseconds until what failed for lack of memory is tried again.
+const RETRY_MS: u64 = 250;
+
+/// What the work item remembers from run to run.
+#[derive(Default)]
+pub(super) struct Timers {
+    /// When the next look for what takes too long is due, in ns since boot.
+    next_tick: u64,
+    /// When the newest epoch was asked for, in ns since boot; 0: no question is out.
+    asked: u64,
+    /// When the last question that was answered had been asked, and the answer.
+    told: (u64, u32),
+}
+
+impl Timers {
+    /// The question for the newest epoch was answered.
+    pub(super) fn newest_told(&mut self, epoch: u32) {
+        self.told = (self.asked, epoch);
+        self.asked = 0;
+    }
+
+    /// The newest epoch there is, as the monitors said last.
+    pub(super) fn newest_epoch(&self) -> u32 {
+        self.told.1
+    }
+}
+
+impl OsdClient {
+    /// Something failed that a newer map may explain.
+    pub(super) fn on_fault(self: &Arc<Self>) {
+        self.want_map.store(1, Relaxed);
+        self.kick(0);
+    }
+
+    pub(super) fn on_work(self: &Arc<Self>) {
+        if self.is_stopped() {
+            return;
+        }
+        let mut timers = self.moves.lock();
+        self.take_over_maps(&mut timers);
+        let soon = self.retry(&mut timers);
+        let now = boot_ns();
+        let due = now >= timers.next_tick;
+        if due {
+            let period = u64::from(self.config.keepalive.max(1)).saturating_mul(NSEC_PER_SEC);
+            timers.next_tick = now.saturating_add(period);
+            self.look_after_sessions(now);
+        }
+        let left = timers.next_tick.saturating_sub(now);
+        drop(timers);
+        self.flush_submissions();
+        if due {
+            self.expire(now);
+        }
+        if self.want_map.xchg(0, Full) != 0 {
+            self.request_map();
+        }
+        let delay = if soon { RETRY_MS } else { left / NSEC_PER_MSEC };
+        let queue = self.messenger.queue();
+        // If it is queued already, that is sooner.
+        let _queued = queue.enqueue_delayed(self.clone(), msecs(delay));
+    }
+
+    /// Places anew all that wait, in the order of their submission. Says whether some wait for what will
+    /// not be announced.
+    fn retry(self: &Arc<Self>, timers: &mut Timers) -> bool {
+        let mut soon = false;
+        let mut ask = false;
+        let mut after = 0;
+        while let Some((tid, req)) = self.waiting.take_after(after) {
+            after = tid;
+            if let Some(left) = req.take_left() {
+                if let Some(con) = left.con() {
+                    con.reset_if_busy_with(tid);
+                }
+            }
+            match self.route(&req, true) {
+                Some(Why::Memory | Why::Session) => soon = true,
+                Some(Why::Pool) if self.pool_is_deleted(timers, &req) => {
+                    if self.waiting.take(&req) {
+                        req.finish(Err(ENOENT));
+                    }
+                }
+                Some(Why::Pool) => ask = true,
+                Some(Why::Map | Why::Osd | Why::Paused) => self.want_map.store(1, Relaxed),
+                Some(Why::Moved) | None => {}
+            }
+        }
+        if ask && timers.asked == 0 {
+            timers.asked = boot_ns();
+            if self.mon.ask_newest_osdmap().is_err() {
+                timers.asked = 0;
+                soon = true;
+            }
+        }
+        soon
+    }
+
+    /// Whether the pool that a request misses is missing in the newest map, too. Pools' ids are not used
+    /// again.
+    fn pool_is_deleted(&self, timers: &Timers, req: &OsdRequest) -> bool {
+        let missed = req.miss_pool(boot_ns());
+        let (asked, newest) = timers.told;
+        asked >= missed && self.epoch() >= newest
+    }
+
+    /// Probes connections that owe an answer, and closes those that are not used.
+    fn look_after_sessions(&self, now: u64) {
+        let ago = |s: u32| now.saturating_sub(u64::from(s).saturating_mul(NSEC_PER_SEC));
+        let slow = ago(self.config.keepalive);
+        let unused = ago(self.config.idle_ttl);
+        for osd in 0..self.session_slots() {
+            let Some(session) = self.session(osd) else {
+                continue;
+            };
+            if session.find(|req| req.lock().submitted < slow).is_some() {
+                self.want_map.store(1, Relaxed);
+                if let Some(con) = session.con() {
+                    con.send_keepalive();
+                }
+            }
+            if session.close_if_idle(unused) {
+                self.close_session(&session);
+            }
+        }
+        if self.waiting.len() > 0 {
+            self.want_map.store(1, Relaxed);
+        }
+    }
+
+    /// Ends requests that took longer than the user allows.
+    fn expire(self: &Arc<Self>, now: u64) {
+        let timeout = u64::from(self.config.request_timeout).saturating_mul(NSEC_PER_SEC);
+        if timeout == 0 {
+            return;
+        }
+        let late = |req: &OsdRequest| req.lock().submitted.saturating_add(timeout) < now;
+        for osd in 0..self.session_slots() {
+            let Some(session) = self.session(osd) else {
+                continue;
+            };
+            while let Some(req) = session.find(late) {
+                pr_warn!("osd{}: tid {} timed out\n", osd, req.lock().tid);
+                self.cancel(&req, ETIMEDOUT);
+            }
+        }
+        while let Some(req) = self.waiting.find(late) {
+            pr_warn!("tid {} timed out, it had nowhere to go\n", req.lock().tid);
+            self.cancel(&req, ETIMEDOUT);
+        }
+    }
+
+    /// Asks for the next map; for all that follow while requests wait for a flag to be cleared.
+    fn request_map(&self) {
+        const HOLD: u32 = map_flag::FULL | map_flag::PAUSERD | map_flag::PAUSEWR;
+        let held = self.osdmap().is_some_and(|map| map.has_flag(HOLD));
+        let epoch = self.epoch();
+        let next = if epoch > 0 {
+            epoch.saturating_add(1)
+        } else {
+            0
+        };
+        self.mon.want_osdmap(next, !held);
+    }
+}

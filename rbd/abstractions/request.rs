@@ -121,10 +121,13 @@ impl<D: Driver> Request<D> {
     pub(crate) fn finish(&self, result: Result) {
         let result = result.map_or_else(Error::to_errno, |()| 0);
         let pdu = self.pdu();
-        let old = pdu.result.load(ordering::Relaxed);
-        if old >= 0 && (old == UNFINISHED || result != 0) {
-            // A racing error may be lost to this store, or this one to it: an error it is.
-            let _ = pdu.result.cmpxchg(old, result, ordering::Relaxed);
+        let mut old = pdu.result.load(ordering::Relaxed);
+        // Parts of a request may end at once: an error must not be lost to a success.
+        while old == UNFINISHED || old == 0 && result != 0 {
+            match pdu.result.cmpxchg(old, result, ordering::Relaxed) {
+                Ok(_) => break,
+                Err(now) => old = now,
+            }
         }
     }
 }

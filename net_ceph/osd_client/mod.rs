@@ -10,11 +10,16 @@
 //! - [`waiting`]: what cannot be sent now
 //! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
 //! - [`sync_call`]: requests whose caller waits
+//! - [`linger`]: watches
+//! - [`backoff`]: what an OSD wants no requests for
+//! - [`show`]: all of it as text
 //!
 //! Locks, from the outside in: [`OsdClient::moves`], a connection's, a session's, the waiting room's, a
 //! request's. [`OsdClient::sessions`], the maps' and the others are taken alone.
 
+mod backoff;
 mod inflight;
+mod linger;
 mod maps;
 mod name;
 mod params;
@@ -22,10 +27,12 @@ mod placement;
 mod request;
 mod ring;
 mod session;
+mod show;
 mod sync_call;
 mod waiting;
 mod work;
 
+pub use linger::{Watch, WatchEvents};
 pub use name::NameBuf;
 pub use params::{Params, Snapshots, MAX_OPS};
 pub use request::{Completion, OsdRequest};
@@ -48,12 +55,16 @@ use kernel::{
     },
     workqueue::{DelayedWork, WorkItem},
 };
+use linger::Linger;
 use maps::Incoming;
 use placement::Why;
 use request::{At, Placed};
 use session::{Enqueued, Session};
 use waiting::Waiting;
 use work::Timers;
+
+/// Nanoseconds in a second.
+const NSEC_PER_SEC: u64 = 1_000_000_000;
 
 /// What the options say about requests.
 #[derive(Clone, Copy)]
@@ -96,6 +107,10 @@ pub struct OsdClient {
     /// Maps that arrived. Nothing is taken inside.
     #[pin]
     incoming: Mutex<Incoming>,
+    /// Watches. Nothing is taken inside.
+    #[pin]
+    lingers: Mutex<KVec<Arc<Linger>>>,
+    last_cookie: Atomic<u64>,
     last_tid: Atomic<u64>,
     last_incarnation: Atomic<u64>,
     /// Sessions that have something to send and were not kicked: bit `osd % 64`.
@@ -105,10 +120,26 @@ pub struct OsdClient {
     stopped: Atomic<u32>,
     #[pin]
     work: DelayedWork<OsdClient>,
+    /// Delivers the events of watches.
+    #[pin]
+    delivery: DelayedWork<OsdClient, DELIVERY>,
 }
+
+/// Tells the work item that delivers events from the other one.
+const DELIVERY: u64 = 1;
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for OsdClient { self.work }
+    impl HasDelayedWork<Self, DELIVERY> for OsdClient { self.delivery }
+}
+
+impl WorkItem<DELIVERY> for OsdClient {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let _noio = NoIoScope::enter();
+        this.deliver_events();
+    }
 }
 
 impl WorkItem for OsdClient {
@@ -140,12 +171,15 @@ impl OsdClient {
                 waiting <- Waiting::new(),
                 moves <- new_mutex!(Timers::default(), "net_ceph::OsdClient::moves"),
                 incoming <- new_mutex!(Incoming::default(), "net_ceph::OsdClient::incoming"),
+                lingers <- new_mutex!(KVec::new(), "net_ceph::OsdClient::lingers"),
+                last_cookie: Atomic::new(0),
                 last_tid: Atomic::new(0),
                 last_incarnation: Atomic::new(0),
                 dirty: Atomic::new(0),
                 want_map: Atomic::new(0),
                 stopped: Atomic::new(0),
                 work <- new_delayed_work!("net_ceph::OsdClient::work"),
+                delivery <- new_delayed_work!("net_ceph::OsdClient::delivery"),
             }),
             GFP_KERNEL,
         )?;
@@ -157,7 +191,7 @@ impl OsdClient {
     /// completion.
     pub fn stop(self: &Arc<Self>) {
         self.stopped.store(1, Release);
-        cancel_sync(self);
+        cancel_sync::<Self, 0>(self);
         let _moves = self.moves.lock();
         for osd in 0..self.session_slots() {
             if let Some(session) = self.session(osd) {
@@ -170,7 +204,8 @@ impl OsdClient {
             req.finish(Err(ESHUTDOWN));
         }
         // What a session's end had queued.
-        cancel_sync(self);
+        cancel_sync::<Self, 0>(self);
+        cancel_sync::<Self, DELIVERY>(self);
     }
 
     /// The current map, if one has come.
@@ -198,8 +233,24 @@ impl OsdClient {
     /// Has the work item run after `ms` milliseconds.
     fn kick(self: &Arc<Self>, ms: u64) {
         if !self.is_stopped() {
-            self.messenger.queue().mod_delayed(self, msecs(ms));
+            self.messenger
+                .queue()
+                .mod_delayed::<Self, 0>(self, msecs(ms));
         }
+    }
+
+    /// Has the events of watches delivered.
+    fn kick_delivery(self: &Arc<Self>) {
+        if !self.is_stopped() {
+            self.messenger
+                .queue()
+                .mod_delayed::<Self, DELIVERY>(self, 0);
+        }
+    }
+
+    /// How long a silence may last, in nanoseconds.
+    fn keepalive_ns(&self) -> u64 {
+        u64::from(self.config.keepalive.max(1)).saturating_mul(NSEC_PER_SEC)
     }
 
     /// Submits a prepared request. With `last` unset it may stay unsent until one with `last` set follows, or

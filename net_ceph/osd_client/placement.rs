@@ -57,6 +57,21 @@ pub(super) enum Why {
     Moved,
 }
 
+impl Why {
+    /// In a word, for debugfs.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Map => "no-map",
+            Self::Pool => "no-pool",
+            Self::Osd => "no-osd",
+            Self::Paused => "paused",
+            Self::Session => "no-session",
+            Self::Memory => "no-memory",
+            Self::Moved => "moved",
+        }
+    }
+}
+
 /// What a map says about a request.
 pub(super) enum Verdict {
     Go(Target),

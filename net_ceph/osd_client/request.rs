@@ -64,6 +64,8 @@ pub(super) struct Inner {
     left: Option<Arc<Session>>,
     /// Why it waits.
     pub(super) why: Why,
+    /// The OSD that answered last, and the incarnation of its session.
+    answered: (u32, u64),
     /// When its pool was found missing first, in ns since boot; 0: never.
     pool_missed: u64,
     front: KVec<u8>,
@@ -245,6 +247,21 @@ impl OsdRequest {
         Ok(inner.output.extend_from_slice(data, GFP_KERNEL)?)
     }
 
+    /// Notes who answered it: an OSD, in this incarnation of its session.
+    pub(super) fn answered_by(&self, osd: u32, incarnation: u64) {
+        self.inner.lock().answered = (osd, incarnation);
+    }
+
+    /// Who answered it last.
+    pub(super) fn answered(&self) -> (u32, u64) {
+        self.inner.lock().answered
+    }
+
+    /// Whether it is not submitted.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.inner.lock().at, At::Idle | At::Prepared)
+    }
+
     /// Sends it to another pool, as a new transaction.
     pub(super) fn redirect(&self, pool: u64, tid: u64) {
         let mut inner = self.inner.lock();
@@ -305,6 +322,7 @@ impl Inner {
             cancelled: None,
             left: None,
             why: Why::Map,
+            answered: (0, 0),
             pool_missed: 0,
             front: KVec::new(),
             output: KVec::new(),
@@ -319,6 +337,7 @@ impl Inner {
         self.redirect = None;
         self.attempts = 0;
         self.cancelled = None;
+        self.answered = (0, 0);
         self.pool_missed = 0;
         self.output.clear();
     }

@@ -2,6 +2,7 @@
 
 //! A session: the requests sent to one OSD, and its connection.
 
+use super::backoff::{acknowledgement, Backoffs};
 use super::inflight::Table;
 use super::placement::Why;
 use super::request::{At, OsdRequest};
@@ -9,12 +10,14 @@ use super::ring::Ring;
 use super::OsdClient;
 use crate::abstractions::time::boot_ns;
 use crate::messenger::{Connection, ConnectionOps, DataTarget, Incoming, Outgoing, Recovery};
+use crate::proto::error::{ProtoError, ProtoResult, Reason};
 use crate::proto::message::Reply;
 use crate::proto::mon_msg::OsdMaps;
 use crate::proto::msg::MsgHeader;
-use crate::proto::osd_op::OsdOpReply;
+use crate::proto::osd_op::{BackoffOp, OsdBackoff, OsdOpReply, Redirect};
 use crate::proto::osdmap::OsdMap;
 use crate::proto::types::{EntityAddr, Timespec};
+use crate::proto::watch::WatchNotify;
 use kernel::{
     new_mutex,
     prelude::*,
@@ -31,9 +34,13 @@ pub(super) struct Inner {
     /// Those of `inflight` to be sent, and some that were taken out of it since.
     unsent: Ring,
     /// Which of its openings the connection is in; 0 while it is not open.
-    pub(super) incarnation: u64,
+    incarnation: u64,
+    /// What the OSD wants no requests for.
+    pub(super) backoffs: Backoffs,
+    /// Messages of our own, sent before requests.
+    own: KVec<Arc<dyn Outgoing>>,
     /// When something was added or answered last, in ns since boot.
-    pub(super) last_active: u64,
+    last_active: u64,
 }
 
 /// A session with one OSD at one address.
@@ -89,6 +96,11 @@ impl Session {
 
     pub(super) fn lock(&self) -> kernel::sync::MutexGuard<'_, Inner> {
         self.inner.lock()
+    }
+
+    /// Which of its openings the connection is in; 0 while it is not open.
+    pub(super) fn incarnation(&self) -> u64 {
+        self.inner.lock().incarnation
     }
 
     /// Has the connection send what waits. With none of our locks held.
@@ -191,6 +203,7 @@ impl Session {
         };
         let _same = inner.inflight.remove(tid);
         inner.last_active = boot_ns();
+        let incarnation = inner.incarnation;
         req.depart(None);
         drop(inner);
 
@@ -204,11 +217,45 @@ impl Session {
                 None => outcome(&req, &reply, msg),
             },
         };
+        req.answered_by(self.osd, incarnation);
         req.finish(result);
     }
 
+    /// Holds requests back, or sends them again: also those that were under way before, which the OSD
+    /// dropped.
+    fn on_backoff(&self, b: &OsdBackoff<'_>) -> ProtoResult {
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        match b.op {
+            BackoffOp::Block => {
+                let answer = acknowledgement(b, self.client.epoch());
+                inner.backoffs.add(b)?;
+                let answer = answer.map_err(|_| NO_MEMORY)?;
+                Ok(inner.own.push(answer, GFP_KERNEL)?)
+            }
+            BackoffOp::Unblock => {
+                inner.backoffs.remove(b.id);
+                let room = inner.unsent.len().saturating_add(inner.inflight.len());
+                let reserved = inner.unsent.reserve(room);
+                if reserved.is_err() {
+                    // Sending too much does no harm: the OSD knows what it has.
+                    inner
+                        .unsent
+                        .refill(inner.inflight.iter().map(|(tid, _)| tid));
+                    return Ok(());
+                }
+                for (tid, req) in inner.inflight.iter() {
+                    if req.is_held(|spg, object| spg == b.spg && b.covers(object)) {
+                        inner.unsent.push(tid);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
     /// Sends a request to another pool, which is all that a cluster asks for today.
-    fn redirect(&self, req: &Arc<OsdRequest>, to: &crate::proto::osd_op::Redirect<'_>) {
+    fn redirect(&self, req: &Arc<OsdRequest>, to: &Redirect<'_>) {
         let plain = to.key.is_empty() && to.object.is_empty() && to.hash < 0;
         if !plain || to.pool == u64::MAX {
             pr_err!(
@@ -222,6 +269,9 @@ impl Session {
         self.client.kick(0);
     }
 }
+
+/// A back-off could not be taken note of.
+const NO_MEMORY: ProtoError = ProtoError::new("backoff: answer", Reason::NoMemory);
 
 /// What a reply says of its request: how many bytes of output there are.
 fn outcome(req: &OsdRequest, reply: &OsdOpReply<'_>, msg: &Incoming<'_>) -> Result<usize> {
@@ -248,9 +298,14 @@ fn answer(result: i32) -> Error {
 impl ConnectionOps for Session {
     fn next_message(&self) -> Option<Arc<dyn Outgoing>> {
         let mut inner = self.inner.lock();
+        if let Ok(own) = inner.own.remove(0) {
+            return Some(own);
+        }
         while let Some(tid) = inner.unsent.pop() {
-            if let Some(req) = inner.inflight.get(tid) {
-                return Some(req.clone());
+            // One that is held back is sent when the range ends.
+            let req = inner.inflight.get(tid).cloned();
+            if let Some(req) = req.filter(|req| !inner.backoffs.hold(req)) {
+                return Some(req);
             }
         }
         None
@@ -274,6 +329,11 @@ impl ConnectionOps for Session {
                 self.on_reply(&msg);
                 Ok(())
             }
+            OsdBackoff::TYPE => {
+                OsdBackoff::decode(header.version, msg.front).and_then(|b| self.on_backoff(&b))
+            }
+            WatchNotify::TYPE => WatchNotify::decode(header.version, msg.front)
+                .map(|n| self.client.on_watch_notify(&n)),
             OsdMaps::TYPE => OsdMaps::decode(header.version, msg.front)
                 .map(|maps| self.client.take_in_maps(&maps)),
             other => {
@@ -294,6 +354,8 @@ impl ConnectionOps for Session {
     fn opened(&self, _con: &Arc<Connection>, _global_id: u64) {
         let mut inner = self.inner.lock();
         inner.incarnation = self.client.new_incarnation();
+        inner.backoffs.clear();
+        inner.own.clear();
         let Inner {
             inflight, unsent, ..
         } = &mut *inner;

@@ -118,6 +118,24 @@ impl OsdClient {
         req: &Arc<OsdRequest>,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result<usize> {
+        self.submit_and_wait(req, true, f)
+    }
+
+    /// Submits a request that `f` prepares, and waits for its end whatever signal comes.
+    pub(super) fn run_uninterruptible(
+        self: &Arc<Self>,
+        f: impl FnOnce(&mut Params) -> Result,
+    ) -> Result<usize> {
+        let req = OsdRequest::new(self)?;
+        self.submit_and_wait(&req, false, f)
+    }
+
+    fn submit_and_wait(
+        self: &Arc<Self>,
+        req: &Arc<OsdRequest>,
+        killable: bool,
+        f: impl FnOnce(&mut Params) -> Result,
+    ) -> Result<usize> {
         let waiter = Arc::pin_init(
             pin_init!(Waiter {
                 done <- Event::new(),
@@ -131,7 +149,11 @@ impl OsdClient {
             0 => FOREVER,
             s => secs(s.into()),
         };
-        match waiter.done.wait_killable(bound) {
+        let done = match killable {
+            true => waiter.done.wait_killable(bound),
+            false => Ok(waiter.done.wait_timeout(bound)),
+        };
+        match done {
             Ok(true) => {}
             Ok(false) => {
                 self.cancel(req, ETIMEDOUT);

@@ -5,7 +5,7 @@
 
 use super::placement::Why;
 use super::request::OsdRequest;
-use super::OsdClient;
+use super::{OsdClient, NSEC_PER_SEC};
 use crate::abstractions::time::{boot_ns, msecs};
 use crate::proto::osdmap::map_flag;
 use kernel::{
@@ -16,8 +16,6 @@ use kernel::{
     },
 };
 
-/// Nanoseconds in a second.
-const NSEC_PER_SEC: u64 = 1_000_000_000;
 /// Nanoseconds in a millisecond.
 const NSEC_PER_MSEC: u64 = 1_000_000;
 /// Milliseconds until what failed for lack of memory is tried again.
@@ -64,12 +62,12 @@ impl OsdClient {
         let now = boot_ns();
         let due = now >= timers.next_tick;
         if due {
-            let period = u64::from(self.config.keepalive.max(1)).saturating_mul(NSEC_PER_SEC);
-            timers.next_tick = now.saturating_add(period);
+            timers.next_tick = now.saturating_add(self.keepalive_ns());
             self.look_after_sessions(now);
         }
         let left = timers.next_tick.saturating_sub(now);
         drop(timers);
+        self.look_after_watches(now);
         self.flush_submissions();
         if due {
             self.expire(now);
@@ -80,7 +78,7 @@ impl OsdClient {
         let delay = if soon { RETRY_MS } else { left / NSEC_PER_MSEC };
         let queue = self.messenger.queue();
         // If it is queued already, that is sooner.
-        let _queued = queue.enqueue_delayed(self.clone(), msecs(delay));
+        let _queued = queue.enqueue_delayed::<_, 0>(self.clone(), msecs(delay));
     }
 
     /// Places anew all that wait, in the order of their submission. Says whether some wait for what will

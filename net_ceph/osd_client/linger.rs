@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Watches: requests whose effect lasts. An OSD forgets who watches when the connection or the group's
+//! interval ends, so a watch is renewed then; and it is kept alive by pings.
+//!
+//! Which watches are to be renewed or pinged is decided by the client's work item; their events are
+//! delivered by another one, as their receivers may take their time.
+
+use super::name::NameBuf;
+use super::params::Params;
+use super::request::{Completion, OsdRequest};
+use super::sync_call::copy;
+use super::OsdClient;
+use crate::abstractions::errno::{ECANCELED, ENOTCONN};
+use crate::abstractions::task::NoIoScope;
+use crate::abstractions::time::{boot_ns, wall_time};
+use crate::proto::error::ProtoError;
+use crate::proto::osd_op::op::WatchOp;
+use crate::proto::osd_op::Op;
+use crate::proto::osdmap::{Interval, OsdMap, PgId};
+use crate::proto::types::Timespec;
+use crate::proto::watch::{encode_notify_ack, WatchEvent, WatchNotify};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{atomic::Relaxed, Arc, Mutex},
+};
+
+/// Longest payload of a notification that is delivered; those about images have some dozen bytes.
+const PAYLOAD_MAX: usize = 64 << 10;
+/// Most events that wait for delivery; what comes on top is lost, so notifiers wait in vain.
+const EVENTS_MAX: usize = 64;
+
+/// Who is told of a watch's events, by a work item. May sleep; must not drop the watch.
+pub trait WatchEvents: Send + Sync {
+    /// Someone (with this global id) notifies the watchers; to be answered with [`Watch::ack`].
+    fn notify(&self, notify_id: u64, notifier: u64, payload: &[u8]);
+
+    /// The watch is gone, and notifications may have been lost: it should be dropped and begun anew.
+    fn error(&self, err: Error);
+}
+
+/// What waits for delivery.
+enum Event {
+    Notify {
+        id: u64,
+        notifier: u64,
+        payload: KVec<u8>,
+    },
+    Error(Error),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Being registered for the first time.
+    New,
+    /// To be renewed.
+    Lost,
+    Registered,
+    /// An OSD says that it is gone.
+    Failed,
+    /// The owner ends it.
+    Ended,
+}
+
+/// What a watch's lock guards.
+struct Inner {
+    state: State,
+    /// How often it was renewed.
+    generation: u32,
+    /// The OSD it is registered with, and the incarnation of the session.
+    home: (u32, u64),
+    /// The group and its interval when it was registered.
+    interval: Option<(PgId, Interval)>,
+    /// When the next ping is due, in ns since boot.
+    next_ping: u64,
+    events: KVec<Event>,
+}
+
+/// A watch, as the client holds it.
+#[pin_data]
+pub(super) struct Linger {
+    client: Arc<OsdClient>,
+    pub(super) cookie: u64,
+    pub(super) pool: u64,
+    pub(super) namespace: NameBuf<64>,
+    pub(super) object: NameBuf<128>,
+    receiver: Arc<dyn WatchEvents>,
+    /// Registers and renews it.
+    register: Arc<OsdRequest>,
+    ping: Arc<OsdRequest>,
+    /// Taken inside connections' locks; inside, those of sessions and what is below them are taken.
+    #[pin]
+    inner: Mutex<Inner>,
+    /// Held while an event is delivered.
+    #[pin]
+    delivery: Mutex<()>,
+}
+
+/// Tells a watch of the end of its requests, if there is the watch still.
+struct Done {
+    client: Arc<OsdClient>,
+    cookie: u64,
+    ping: bool,
+}
+
+impl Completion for Done {
+    fn complete(&self, req: &Arc<OsdRequest>, result: Result<usize>) {
+        let Some(linger) = self.client.linger(self.cookie) else {
+            return;
+        };
+        if self.ping {
+            linger.on_ping(req, result);
+        } else {
+            linger.on_registered(req, result);
+        }
+    }
+}
+
+/// Does not care.
+struct Ignore;
+
+impl Completion for Ignore {
+    fn complete(&self, _req: &Arc<OsdRequest>, _result: Result<usize>) {}
+}
+
+/// A watch on an object. Dropping it ends it: that waits for the OSD, at most as long as
+/// synchronous calls do.
+pub struct Watch(Arc<Linger>);
+
+impl Watch {
+    /// Answers a notification. Does not wait for the OSD; an answer that gets lost makes the notifier
+    /// wait until its time is over. Allocates.
+    pub fn ack(&self, notify_id: u64, answer: &[u8]) -> Result {
+        let linger = &self.0;
+        let mut payload = KVec::new();
+        encode_notify_ack(notify_id, linger.cookie, answer, &mut payload)
+            .map_err(ProtoError::to_errno)?;
+        let data = copy(&payload)?;
+        let input_len = u32::try_from(payload.len())?;
+        let req = OsdRequest::new(&linger.client)?;
+        req.prepare(Arc::new(Ignore, GFP_KERNEL)?, |p| {
+            linger.address(p)?;
+            p.push_op(Op::NotifyAck { input_len })?;
+            p.data = Some(data.cursor());
+            Ok(())
+        })?;
+        linger.client.submit(&req, true)
+    }
+
+    /// Ends the watch, as dropping it does.
+    pub fn close(self) {}
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let linger = &self.0;
+        let client = &linger.client;
+        linger.inner.lock().state = State::Ended;
+        client.lingers.lock().retain(|l| !Arc::ptr_eq(l, linger));
+        client.cancel(&linger.register, ECANCELED);
+        client.cancel(&linger.ping, ECANCELED);
+        // Waits for an event that is being delivered.
+        drop(linger.delivery.lock());
+        let unwatched = client.run_uninterruptible(|p| linger.fill(p, WatchOp::Unwatch, 0));
+        if let Err(e) = unwatched {
+            pr_warn!("cannot end a watch: {}\n", e.to_errno());
+        }
+    }
+}
+
+impl Linger {
+    fn address(&self, p: &mut Params) -> Result {
+        p.address(self.pool, self.namespace.get(), self.object.get())
+    }
+
+    /// Makes a request one about this watch.
+    fn fill(&self, p: &mut Params, op: WatchOp, generation: u32) -> Result {
+        self.address(p)?;
+        let now = wall_time();
+        p.mtime = Timespec {
+            sec: now.sec as u32,
+            nsec: now.nsec,
+        };
+        p.push_op(Op::Watch {
+            cookie: self.cookie,
+            op,
+            generation,
+        })
+    }
+
+    /// The interval of the watched object's group.
+    pub(super) fn interval(&self, map: &OsdMap) -> Option<(PgId, Interval)> {
+        let pool = map.pool(self.pool)?;
+        let pg = pool.object_to_pg(self.namespace.get(), self.object.get());
+        Some((pg, map.interval(pg).ok()?))
+    }
+
+    /// Whether the OSD has forgotten the watch, as far as we can tell.
+    fn is_forgotten(&self, inner: &Inner, map: &OsdMap) -> bool {
+        let (osd, incarnation) = inner.home;
+        let session = self.client.session(osd);
+        if session.map_or(0, |s| s.incarnation()) != incarnation {
+            return true;
+        }
+        match (&inner.interval, self.interval(map)) {
+            (Some((pg, old)), Some((now_pg, now))) => *pg != now_pg || old.is_new(&now, *pg),
+            _ => true,
+        }
+    }
+
+    /// Renews the watch, or pings, if that is due. Called by the client's work item.
+    fn look_after(&self, map: &OsdMap, now: u64) -> Result {
+        let mut inner = self.inner.lock();
+        if inner.state == State::Registered && self.is_forgotten(&inner, map) {
+            inner.state = State::Lost;
+        }
+        let (op, req, ping) = match inner.state {
+            State::Lost if self.register.is_idle() => {
+                inner.interval = self.interval(map);
+                inner.generation = inner.generation.wrapping_add(1);
+                (WatchOp::Reconnect, &self.register, false)
+            }
+            State::Registered if self.ping.is_idle() && now >= inner.next_ping => {
+                inner.next_ping = now.saturating_add(self.client.keepalive_ns());
+                (WatchOp::Ping, &self.ping, true)
+            }
+            _ => return Ok(()),
+        };
+        let generation = inner.generation;
+        drop(inner);
+        let done = Done {
+            client: self.client.clone(),
+            cookie: self.cookie,
+            ping,
+        };
+        req.prepare(Arc::new(done, GFP_KERNEL)?, |p| {
+            self.fill(p, op, generation)
+        })?;
+        self.client.submit(req, true)
+    }
+
+    /// The request that registers or renews the watch was answered.
+    fn on_registered(&self, req: &OsdRequest, result: Result<usize>) {
+        let mut inner = self.inner.lock();
+        if !matches!(inner.state, State::New | State::Lost) {
+            return;
+        }
+        match result {
+            Ok(_) => {
+                inner.state = State::Registered;
+                inner.home = req.answered();
+                inner.next_ping = boot_ns().saturating_add(self.client.keepalive_ns());
+            }
+            Err(e) => self.fail(inner, e),
+        }
+    }
+
+    fn on_ping(&self, req: &OsdRequest, result: Result<usize>) {
+        let inner = self.inner.lock();
+        // A ping that another session answered says nothing: the watch is about to be renewed.
+        if inner.state != State::Registered || inner.home != req.answered() {
+            return;
+        }
+        if let Err(e) = result {
+            self.fail(inner, e);
+        }
+    }
+
+    fn fail(&self, mut inner: kernel::sync::MutexGuard<'_, Inner>, e: Error) {
+        inner.state = State::Failed;
+        // To a watch that was, there being no object is like there being no watch.
+        let e = if e == ENOENT { ENOTCONN } else { e };
+        let queued = inner.events.push(Event::Error(e), GFP_KERNEL);
+        drop(inner);
+        if queued.is_err() {
+            pr_warn!("no memory to tell of a broken watch: {}\n", e.to_errno());
+        }
+        self.client.kick_delivery();
+    }
+
+    fn on_notify(&self, n: &WatchNotify<'_>) -> Result {
+        let mut inner = self.inner.lock();
+        match n.event {
+            WatchEvent::Disconnect => {
+                if matches!(inner.state, State::Lost | State::Registered) {
+                    self.fail(inner, ENOTCONN);
+                }
+            }
+            WatchEvent::Notify if n.payload.len() > PAYLOAD_MAX => return Err(E2BIG),
+            WatchEvent::Notify if inner.events.len() >= EVENTS_MAX => return Err(EBUSY),
+            WatchEvent::Notify => {
+                let mut payload = KVec::with_capacity(n.payload.len(), GFP_KERNEL)?;
+                payload.extend_from_slice(n.payload, GFP_KERNEL)?;
+                let event = Event::Notify {
+                    id: n.notify_id,
+                    notifier: n.notifier,
+                    payload,
+                };
+                inner.events.push(event, GFP_KERNEL)?;
+                drop(inner);
+                self.client.kick_delivery();
+            }
+            WatchEvent::NotifyComplete => {}
+        }
+        Ok(())
+    }
+
+    /// Delivers what waits.
+    fn deliver(&self) {
+        let _delivery = self.delivery.lock();
+        loop {
+            let mut inner = self.inner.lock();
+            if inner.state == State::Ended {
+                return;
+            }
+            let Ok(event) = inner.events.remove(0) else {
+                return;
+            };
+            drop(inner);
+            match event {
+                Event::Notify {
+                    id,
+                    notifier,
+                    payload,
+                } => self.receiver.notify(id, notifier, &payload),
+                Event::Error(e) => self.receiver.error(e),
+            }
+        }
+    }
+
+    /// For debugfs: whether it stands, and how often it was renewed.
+    pub(super) fn status(&self) -> (bool, u32) {
+        let inner = self.inner.lock();
+        (inner.state == State::Registered, inner.generation)
+    }
+}
+
+impl OsdClient {
+    /// Watches an object. `ENOENT` if there is none, otherwise as other synchronous calls. Sleeps.
+    pub fn watch(
+        self: &Arc<Self>,
+        pool: u64,
+        namespace: &[u8],
+        object: &[u8],
+        events: Arc<dyn WatchEvents>,
+    ) -> Result<Watch> {
+        let mut namespace_buf = NameBuf::default();
+        namespace_buf.set(namespace)?;
+        let mut object_buf = NameBuf::default();
+        object_buf.set(object)?;
+        let linger = Arc::pin_init(
+            try_pin_init!(Linger {
+                client: self.clone(),
+                cookie: self.last_cookie.fetch_add(1, Relaxed).wrapping_add(1),
+                pool,
+                namespace: namespace_buf,
+                object: object_buf,
+                receiver: events,
+                register: OsdRequest::new(self)?,
+                ping: OsdRequest::new(self)?,
+                inner <- new_mutex!(Inner::new(), "net_ceph::osd_client::Linger"),
+                delivery <- new_mutex!((), "net_ceph::osd_client::Linger::delivery"),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        if let Some(map) = self.osdmap() {
+            linger.inner.lock().interval = linger.interval(&map);
+        }
+        let noio = NoIoScope::enter();
+        self.lingers.lock().push(linger.clone(), GFP_KERNEL)?;
+        drop(noio);
+        let registered = self.run_with(&linger.register, |p| linger.fill(p, WatchOp::Watch, 0));
+        match registered {
+            Ok(_) => {
+                linger.on_registered(&linger.register, registered);
+                // The work item looks whether it was forgotten in the meantime, and pings from now on.
+                self.kick(0);
+                Ok(Watch(linger))
+            }
+            Err(e) => {
+                linger.inner.lock().state = State::Ended;
+                self.lingers.lock().retain(|l| !Arc::ptr_eq(l, &linger));
+                Err(e)
+            }
+        }
+    }
+
+    fn linger(&self, cookie: u64) -> Option<Arc<Linger>> {
+        let lingers = self.lingers.lock();
+        lingers.iter().find(|l| l.cookie == cookie).cloned()
+    }
+
+    /// The watch at place `i` of those there are now.
+    pub(super) fn linger_at(&self, i: usize) -> Option<Arc<Linger>> {
+        self.lingers.lock().get(i).cloned()
+    }
+
+    /// An OSD tells of a notification.
+    pub(super) fn on_watch_notify(&self, n: &WatchNotify<'_>) {
+        if let Some(linger) = self.linger(n.cookie) {
+            if let Err(e) = linger.on_notify(n) {
+                pr_warn!("notification is lost: {}\n", e.to_errno());
+            }
+        }
+    }
+
+    /// Renews and pings watches. Called by the work item.
+    pub(super) fn look_after_watches(&self, now: u64) {
+        let Some(map) = self.osdmap() else {
+            return;
+        };
+        let mut i = 0;
+        while let Some(linger) = self.linger_at(i) {
+            // What fails is tried again at the next tick.
+            if let Err(e) = linger.look_after(&map, now) {
+                pr_warn!("cannot renew a watch: {}\n", e.to_errno());
+            }
+            i += 1;
+        }
+    }
+
+    /// Delivers events of watches. Called by the work item for that.
+    pub(super) fn deliver_events(&self) {
+        let mut i = 0;
+        while let Some(linger) = self.linger_at(i) {
+            linger.deliver();
+            i += 1;
+        }
+    }
+}
+
+impl Inner {
+    fn new() -> Self {
+        Self {
+            state: State::New,
+            generation: 0,
+            home: (0, 0),
+            interval: None,
+            next_ping: 0,
+            events: KVec::new(),
+        }
+    }
+}

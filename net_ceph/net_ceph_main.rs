@@ -8,8 +8,11 @@ use kernel::prelude::*;
 
 #[allow(unsafe_code)]
 pub mod abstractions;
+pub mod auth;
 pub mod messenger;
+pub mod mon_client;
 pub mod options;
+pub mod osd_client;
 pub mod proto;
 
 module! {

@@ -72,9 +72,11 @@ impl MonEvents for EventsOf {
 struct EventsOf(Arc<OsdClient>);
 
 impl OsdClient {
-    /// What the monitor client is to be [started](crate::mon_client::MonClient::start) with. Allocates.
+    /// What the monitor client is to be [started](crate::mon_client::MonClient::start) with. From now on the
+    /// client works, until [`stop`](Self::stop). Allocates.
     pub fn mon_events(self: &Arc<Self>) -> Result<Arc<dyn MonEvents>> {
         let events: Arc<dyn MonEvents> = Arc::new(EventsOf(self.clone()), GFP_KERNEL)?;
+        self.kick(0);
         Ok(events)
     }
 

@@ -152,14 +152,14 @@ impl WorkItem for OsdClient {
 }
 
 impl OsdClient {
-    /// A client that has no map yet; `mon` is to be [started](MonClient::start) with it as its events. Sleeps.
+    /// A client that has no map yet; it begins to work with [`mon_events`](Self::mon_events). Sleeps.
     pub fn new(
         config: OsdConfig,
         messenger: Arc<Messenger>,
         mon: Arc<MonClient>,
         auth: Arc<Auth>,
     ) -> Result<Arc<Self>> {
-        let client = Arc::pin_init(
+        Arc::pin_init(
             pin_init!(Self {
                 config,
                 messenger,
@@ -182,9 +182,7 @@ impl OsdClient {
                 delivery <- new_delayed_work!("net_ceph::OsdClient::delivery"),
             }),
             GFP_KERNEL,
-        )?;
-        client.kick(0);
-        Ok(client)
+        )
     }
 
     /// Ends everything: sessions are closed, requests end with `ESHUTDOWN`. Sleeps; not from an event or a

@@ -4,7 +4,8 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # The compiler must be the kernel's own.
 kernel_cc = $(shell sed -n 's/^CONFIG_CC_VERSION_TEXT="\([^ ]*\).*/\1/p' $(KDIR)/.config 2>/dev/null)
-toolchain = $(if $(findstring clang,$(kernel_cc)),LLVM=1,$(if $(kernel_cc),CC=$(kernel_cc)))
+kernel_clang = $(shell grep -s '^CONFIG_CC_IS_CLANG=y' $(KDIR)/.config)
+toolchain = $(if $(kernel_clang),LLVM=1,$(if $(kernel_cc),CC=$(kernel_cc)))
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(toolchain)
 
 .PHONY: all modules modules_install clean help demo check check-host check-lint check-guest bench \

@@ -10,7 +10,7 @@
 //! - [`waiting`]: what cannot be sent now
 //! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
 //! - [`sync_call`]: requests whose caller waits
-//! - [`linger`]: watches
+//! - [`linger`]: watches, which last
 //! - [`backoff`]: what an OSD wants no requests for
 //! - [`show`]: all of it as text
 //!
@@ -57,8 +57,8 @@ use kernel::{
 };
 use linger::Linger;
 use maps::Incoming;
-use placement::Why;
-use request::{At, Placed};
+use placement::{Refusal, Why};
+use request::At;
 use session::{Enqueued, Session};
 use waiting::Waiting;
 use work::Timers;
@@ -303,20 +303,20 @@ impl OsdClient {
                 return self.wait(req, Why::Map, 0, open);
             };
             let epoch = map.epoch();
-            let target = match req.place(&map, self.config.abort_on_full) {
-                Placed::Go(target) => target,
-                Placed::Wait(why) => return self.wait(req, why, epoch, open),
-                Placed::Fail(e) => {
+            let osd = match req.place(&map, self.config.abort_on_full) {
+                Ok(osd) => osd,
+                Err(Refusal::Wait(why)) => return self.wait(req, why, epoch, open),
+                Err(Refusal::Fail(e)) => {
                     req.finish(Err(e));
                     return None;
                 }
             };
-            let mut session = self.session(target.osd);
+            let mut session = self.session(osd);
             if session.is_none() && open {
-                session = match self.open_session(&map, target.osd) {
+                session = match self.open_session(&map, osd) {
                     Ok(session) => Some(session),
                     Err(e) => {
-                        pr_warn!("osd{}: cannot connect: {}\n", target.osd, e.to_errno());
+                        pr_warn!("osd{}: cannot connect: {}\n", osd, e.to_errno());
                         return self.wait(req, Why::Memory, epoch, open);
                     }
                 };
@@ -326,7 +326,7 @@ impl OsdClient {
             };
             match session.enqueue(req, epoch) {
                 Enqueued::Yes => {
-                    self.mark_dirty(target.osd);
+                    self.mark_dirty(osd);
                     return None;
                 }
                 Enqueued::Stale => {}

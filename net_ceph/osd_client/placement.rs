@@ -72,10 +72,11 @@ impl Why {
     }
 }
 
-/// What a map says about a request.
-pub(super) enum Verdict {
-    Go(Target),
+/// Why a request cannot be sent by a map.
+pub(super) enum Refusal {
+    /// Not now.
     Wait(Why),
+    /// Never.
     Fail(Error),
 }
 
@@ -85,21 +86,21 @@ pub(super) fn place(
     params: &Params,
     redirect: Option<u64>,
     abort_on_full: bool,
-) -> Verdict {
+) -> Result<Target, Refusal> {
     let request_flags = params.all_flags();
     let writes = request_flags & flags::WRITE != 0;
     let Some(pool) = pool_of(map, params.pool, redirect, request_flags) else {
-        return Verdict::Wait(Why::Pool);
+        return Err(Refusal::Wait(Why::Pool));
     };
     if pool.is_eio() {
-        return Verdict::Fail(EIO);
+        return Err(Refusal::Fail(EIO));
     }
     let exempt = request_flags & (flags::FULL_TRY | flags::FULL_FORCE) != 0;
     if writes && !exempt && (map.has_flag(map_flag::FULL) || pool.is_full()) {
         return if abort_on_full {
-            Verdict::Fail(ENOSPC)
+            Err(Refusal::Fail(ENOSPC))
         } else {
-            Verdict::Wait(Why::Paused)
+            Err(Refusal::Wait(Why::Paused))
         };
     }
     let pause = if writes {
@@ -108,16 +109,16 @@ pub(super) fn place(
         map_flag::PAUSERD
     };
     if map.has_flag(pause) {
-        return Verdict::Wait(Why::Paused);
+        return Err(Refusal::Wait(Why::Paused));
     }
     let raw = pool.hash_name(params.namespace.get(), params.object.get());
     let pg = pool.raw_to_pg(raw);
     let placement = match map.pg_to_up_acting(pg) {
         Ok(placement) => placement,
-        Err(e) => return Verdict::Fail(e.to_errno()),
+        Err(e) => return Err(Refusal::Fail(e.to_errno())),
     };
     match (placement.acting_primary, placement.primary_shard(pool)) {
-        (Some(osd), Some(shard)) => Verdict::Go(Target {
+        (Some(osd), Some(shard)) => Ok(Target {
             epoch: map.epoch(),
             raw,
             pg,
@@ -126,7 +127,7 @@ pub(super) fn place(
             placement,
             osd,
         }),
-        _ => Verdict::Wait(Why::Osd),
+        _ => Err(Refusal::Wait(Why::Osd)),
     }
 }
 

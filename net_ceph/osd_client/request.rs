@@ -6,7 +6,7 @@
 //! the lock of that place, completes it or puts it somewhere else.
 
 use super::params::Params;
-use super::placement::{must_resend, place, Target, Verdict, Why};
+use super::placement::{must_resend, place, Refusal, Target, Why};
 use super::session::Session;
 use super::waiting::Seat;
 use super::OsdClient;
@@ -82,13 +82,6 @@ pub struct OsdRequest {
     inner: Mutex<Inner>,
 }
 
-/// What became of a submission or a repetition.
-pub(super) enum Placed {
-    Go(Target),
-    Wait(Why),
-    Fail(Error),
-}
-
 impl OsdRequest {
     /// A request of `client`. Allocates; sleeps.
     pub fn new(client: &Arc<OsdClient>) -> Result<Arc<Self>> {
@@ -149,23 +142,18 @@ impl OsdRequest {
         Ok(())
     }
 
-    /// Finds out where to send it by `map`.
-    pub(super) fn place(&self, map: &OsdMap, abort_on_full: bool) -> Placed {
+    /// Finds out which OSD to send it to by `map`.
+    pub(super) fn place(&self, map: &OsdMap, abort_on_full: bool) -> Result<u32, Refusal> {
         let mut inner = self.inner.lock();
-        match place(map, &inner.params, inner.redirect, abort_on_full) {
-            Verdict::Go(target) => {
-                inner.target = Some(target);
-                Placed::Go(target)
-            }
-            Verdict::Wait(why) => Placed::Wait(why),
-            Verdict::Fail(e) => Placed::Fail(e),
-        }
+        let target = place(map, &inner.params, inner.redirect, abort_on_full)?;
+        inner.target = Some(target);
+        Ok(target.osd)
     }
 
     /// Whether it must leave its session by `map`; if not, it is known to belong there by this map.
     pub(super) fn must_leave(&self, map: &OsdMap, abort_on_full: bool) -> bool {
         let mut inner = self.inner.lock();
-        let Verdict::Go(new) = place(map, &inner.params, inner.redirect, abort_on_full) else {
+        let Ok(new) = place(map, &inner.params, inner.redirect, abort_on_full) else {
             return true;
         };
         match &inner.target {

@@ -169,7 +169,10 @@ impl WorkItem for Watcher {
         }
         if let Some(watch) = &*this.watch.lock() {
             for &notify_id in &unanswered {
-                watch.ack(notify_id, &[]);
+                if let Err(e) = watch.ack(notify_id, &[]) {
+                    // Whoever notified us goes on when its time is over.
+                    pr_warn!("rbd{}: notification: {e:?}\n", image.device());
+                }
             }
         }
     }

@@ -267,6 +267,8 @@ impl Connection {
             self.fail(&mut core, Fault::new(ECONNRESET, "request withdrawn"));
         }
         self.process(core, Self::nothing);
+        // Who had something to send found the lock taken, and relies on us.
+        self.kick_later();
     }
 
     /// When bytes were received last, in ns since boot; 0 if never.

@@ -34,6 +34,16 @@ child_of() { # PID
 	return 1
 }
 
+# Daemons outlive the caller: whatever it holds open (a lock, a pipe) is not theirs to keep.
+close_inherited() {
+	local fd
+	for fd in /proc/self/fd/*; do
+		fd=${fd##*/}
+		# 255 is where bash reads its script.
+		if [ "$fd" -gt 2 ] && [ "$fd" != 255 ]; then eval "exec $fd>&-" 2>/dev/null || true; fi
+	done
+}
+
 # Ends and removes runs whose owner or holder is gone.
 run_reap() {
 	local d
@@ -72,8 +82,11 @@ run_exec() {
 	shift
 	proc_lives "$dir/holder" || die "no run is up in $dir" "start one: scripts/cluster start"
 	read -r pid _ <"$dir/holder"
-	env -u CARGO_HOME -u RUSTUP_HOME PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb \
-		nsenter -t "$pid" -m -n -p -i -u -r -w "$@"
+	(
+		close_inherited
+		exec env -u CARGO_HOME -u RUSTUP_HOME PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 TERM=dumb \
+			nsenter -t "$pid" -m -n -p -i -u -r -w "$@"
+	)
 }
 
 # run_end DIR   ends every process of the run and removes the directory; KEEP=1 keeps it, without the daemons' data

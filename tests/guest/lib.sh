@@ -5,6 +5,7 @@
 # The tests know no driver but by its sysfs interface: DRIVER=rust loads net_ceph.ko and rbd.ko from /run/lab/modules,
 # DRIVER=c the kernel's own libceph and rbd, which shows that a test is right about what it expects.
 
+shopt -s nullglob
 . /run/lab/guest.env
 LAB=/run/lab
 BUS=/sys/bus/rbd

@@ -69,6 +69,12 @@ impl<T> Table<T> {
         if need <= self.slots.len() {
             return Ok(());
         }
+        self.grow()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) -> Result {
         let size = self.slots.len().saturating_mul(2).max(FIRST);
         let mut slots = KVVec::with_capacity(size, GFP_KERNEL)?;
         for _ in 0..size {

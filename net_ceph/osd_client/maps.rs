@@ -102,6 +102,7 @@ impl OsdClient {
     }
 
     /// Takes over the maps that arrived, and moves requests. With [`moves`](OsdClient::moves) held.
+    #[inline(never)]
     pub(super) fn take_over_maps(self: &Arc<Self>, timers: &mut Timers) {
         let mut incoming = self.incoming.lock();
         let news = core::mem::take(&mut incoming.blobs);
@@ -132,8 +133,9 @@ impl OsdClient {
         }
     }
 
-    fn publish(self: &Arc<Self>, map: OsdMap, disturbed: bool) -> Result {
-        let map = Arc::new(map, GFP_KERNEL)?;
+    #[inline(never)]
+    fn publish(self: &Arc<Self>, map: KBox<OsdMap>, disturbed: bool) -> Result {
+        let map = Arc::new(KBox::into_inner(map), GFP_KERNEL)?;
         let mut slot = self.map.lock();
         let old = slot.replace(map.clone());
         self.epoch.store(map.epoch(), Release);
@@ -161,7 +163,7 @@ struct Walk {
     /// The map that is published.
     current: Option<Arc<OsdMap>>,
     /// Where we are, if that is further.
-    next: Option<OsdMap>,
+    next: Option<KBox<OsdMap>>,
     /// OSDs may have dropped requests on the way, or we do not know.
     disturbed: bool,
 }
@@ -177,7 +179,7 @@ impl Walk {
 
     fn epoch(&self) -> u32 {
         let current = self.current.as_ref().map_or(0, |map| map.epoch());
-        self.next.as_ref().map_or(current, OsdMap::epoch)
+        self.next.as_ref().map_or(current, |map| map.epoch())
     }
 
     /// Takes a map into account, if it leads on from here.
@@ -186,7 +188,7 @@ impl Walk {
         let next = if blob.epoch <= here {
             return Ok(());
         } else if blob.full {
-            let map = OsdMap::decode(&blob.bytes, crc32c)?;
+            let map = decoded(&blob.bytes)?;
             let ours = self.current.as_ref().map(|map| *map.fsid());
             if ours.is_some_and(|fsid| fsid != *map.fsid()) {
                 return Err(ProtoError::value("osdmap: fsid", blob.epoch.into()));
@@ -196,10 +198,10 @@ impl Walk {
         } else if here > 0 && blob.epoch == here.wrapping_add(1) {
             let base = match (self.next.take(), &self.current) {
                 (Some(next), _) => next,
-                (None, Some(current)) => current.try_clone()?,
+                (None, Some(current)) => copied(current)?,
                 (None, None) => return Ok(()),
             };
-            base.apply(&Incremental::decode(&blob.bytes, crc32c)?)?
+            applied(base, &blob.bytes)?
         } else {
             return Ok(());
         };
@@ -207,6 +209,25 @@ impl Walk {
         self.next = Some(next);
         Ok(())
     }
+}
+
+// Maps take kilobytes of stack on their way to the heap; apart, these take them one after another.
+
+#[inline(never)]
+fn decoded(bytes: &[u8]) -> ProtoResult<KBox<OsdMap>> {
+    Ok(KBox::new(OsdMap::decode(bytes, crc32c)?, GFP_KERNEL)?)
+}
+
+#[inline(never)]
+fn copied(map: &OsdMap) -> ProtoResult<KBox<OsdMap>> {
+    Ok(KBox::new(map.try_clone()?, GFP_KERNEL)?)
+}
+
+#[inline(never)]
+fn applied(base: KBox<OsdMap>, bytes: &[u8]) -> ProtoResult<KBox<OsdMap>> {
+    let incremental = Incremental::decode(bytes, crc32c)?;
+    let next = KBox::into_inner(base).apply(&incremental)?;
+    Ok(KBox::new(next, GFP_KERNEL)?)
 }
 
 /// Whether OSDs drop requests by this map, which they expect to be sent again once it is over.

@@ -413,6 +413,8 @@ impl OsdClient {
     }
 
     /// Opens a session. Called by the work item alone. Allocates.
+    // Apart from `route`, which has others' stacks to share.
+    #[inline(never)]
     fn open_session(self: &Arc<Self>, map: &OsdMap, osd: u32) -> Result<Arc<Session>> {
         let addr = map.osd_addr(osd, self.config.msgr2).ok_or(EINVAL)?;
         let session = Session::new(self, osd, addr)?;

@@ -80,14 +80,16 @@ pub(super) enum Refusal {
     Fail(Error),
 }
 
-/// Says where `params` goes by `map`. `redirect`: the pool an OSD sent it to. Does not allocate.
+/// Says where `params` goes by `map`. `request_flags`: all of them. `redirect`: the pool an OSD sent it to.
+/// Does not allocate. Returns the OSD, and all of it in `target`.
 pub(super) fn place(
     map: &OsdMap,
     params: &Params,
+    request_flags: u32,
     redirect: Option<u64>,
     abort_on_full: bool,
-) -> Result<Target, Refusal> {
-    let request_flags = params.all_flags();
+    target: &mut Option<Target>,
+) -> Result<u32, Refusal> {
     let writes = request_flags & flags::WRITE != 0;
     let Some(pool) = pool_of(map, params.pool, redirect, request_flags) else {
         return Err(Refusal::Wait(Why::Pool));
@@ -117,18 +119,21 @@ pub(super) fn place(
         Ok(placement) => placement,
         Err(e) => return Err(Refusal::Fail(e.to_errno())),
     };
-    match (placement.acting_primary, placement.primary_shard(pool)) {
-        (Some(osd), Some(shard)) => Ok(Target {
-            epoch: map.epoch(),
-            raw,
-            pg,
-            shard,
-            pg_num: pool.pg_num,
-            placement,
-            osd,
-        }),
-        _ => Err(Refusal::Wait(Why::Osd)),
-    }
+    let primary = (placement.acting_primary, placement.primary_shard(pool));
+    let (Some(osd), Some(shard)) = primary else {
+        return Err(Refusal::Wait(Why::Osd));
+    };
+    // Straight to its place: it is large, and the stack is shared with file systems.
+    *target = Some(Target {
+        epoch: map.epoch(),
+        raw,
+        pg,
+        shard,
+        pg_num: pool.pg_num,
+        placement,
+        osd,
+    });
+    Ok(osd)
 }
 
 /// The pool to use: where the request was redirected, else its own or the cache tier before it.

@@ -54,6 +54,10 @@ pub(super) struct Inner {
     /// When it was submitted, in ns since boot.
     pub(super) submitted: u64,
     pub(super) target: Option<Target>,
+    /// All it is sent with but `RETRY`.
+    pub(super) flags: u32,
+    /// Whether its data are the operations' input.
+    sends: bool,
     /// The pool an OSD redirected it to.
     redirect: Option<u64>,
     /// How often it was encoded.
@@ -115,6 +119,8 @@ impl OsdRequest {
         if input_len > 0 && input_len != have as u64 {
             return Err(EINVAL);
         }
+        inner.sends = input_len > 0;
+        inner.flags = inner.params.all_flags();
         inner.reserve_front()?;
         inner.completion = Some(completion);
         inner.at = At::Prepared;
@@ -144,21 +150,34 @@ impl OsdRequest {
 
     /// Finds out which OSD to send it to by `map`.
     pub(super) fn place(&self, map: &OsdMap, abort_on_full: bool) -> Result<u32, Refusal> {
-        let mut inner = self.inner.lock();
-        let target = place(map, &inner.params, inner.redirect, abort_on_full)?;
-        inner.target = Some(target);
-        Ok(target.osd)
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        place(
+            map,
+            &inner.params,
+            inner.flags,
+            inner.redirect,
+            abort_on_full,
+            &mut inner.target,
+        )
     }
 
     /// Whether it must leave its session by `map`; if not, it is known to belong there by this map.
     pub(super) fn must_leave(&self, map: &OsdMap, abort_on_full: bool) -> bool {
-        let mut inner = self.inner.lock();
-        let Ok(new) = place(map, &inner.params, inner.redirect, abort_on_full) else {
-            return true;
-        };
-        match &inner.target {
-            Some(old) if !must_resend(map, old, &new) => {
-                inner.target = Some(new);
+        let mut guard = self.inner.lock();
+        let inner = &mut *guard;
+        let mut new = None;
+        let placed = place(
+            map,
+            &inner.params,
+            inner.flags,
+            inner.redirect,
+            abort_on_full,
+            &mut new,
+        );
+        match (&inner.target, &new) {
+            (Some(old), Some(to)) if placed.is_ok() && !must_resend(map, old, to) => {
+                inner.target = new;
                 false
             }
             _ => true,
@@ -217,10 +236,11 @@ impl OsdRequest {
     /// Where `len` bytes of a reply go.
     pub(super) fn data_target(&self, len: usize) -> DataTarget {
         let inner = self.inner.lock();
-        let sends = inner.params.input_len().map_or(true, |len| len > 0);
         match &inner.params.data {
             // A reply with more than was asked for is taken aside, and the request fails.
-            Some(data) if !sends && len <= data.remaining() => DataTarget::Cursor(data.take(len)),
+            Some(data) if !inner.sends && len <= data.remaining() => {
+                DataTarget::Cursor(data.take(len))
+            }
             _ => DataTarget::Buffer,
         }
     }
@@ -254,7 +274,7 @@ impl OsdRequest {
     pub(super) fn redirect(&self, pool: u64, tid: u64) {
         let mut inner = self.inner.lock();
         inner.redirect = Some(pool);
-        inner.params.flags |= flags::REDIRECTED | flags::IGNORE_OVERLAY;
+        inner.flags |= flags::REDIRECTED | flags::IGNORE_OVERLAY;
         inner.tid = tid;
         inner.attempts = 0;
     }
@@ -305,6 +325,8 @@ impl Inner {
             tid: 0,
             submitted: 0,
             target: None,
+            flags: 0,
+            sends: false,
             redirect: None,
             attempts: 0,
             cancelled: None,
@@ -333,6 +355,7 @@ impl Inner {
     /// Calls `f` with the message as it would be sent now.
     fn with_message<T>(
         params: &Params,
+        flags: u32,
         target: Option<&Target>,
         attempt: i32,
         features: u64,
@@ -345,10 +368,10 @@ impl Inner {
                 seq: s.seq,
                 snaps: &s.snaps,
             });
-        let mut flags = params.all_flags();
-        if attempt > 0 {
-            flags |= flags::RETRY;
-        }
+        let flags = match attempt {
+            0 => flags,
+            _ => flags | flags::RETRY,
+        };
         let writes = flags & flags::WRITE != 0;
         params.with_ops(|ops| {
             f(&OsdOpRequest {
@@ -376,7 +399,7 @@ impl Inner {
     }
 
     fn reserve_front(&mut self) -> Result {
-        let len = Self::with_message(&self.params, None, 0, 0, |m| m.front_len());
+        let len = Self::with_message(&self.params, self.flags, None, 0, 0, |m| m.front_len());
         let more = len.saturating_sub(self.front.len());
         Ok(self.front.reserve(more, GFP_KERNEL)?)
     }
@@ -400,9 +423,14 @@ impl Outgoing for OsdRequest {
         inner.front.clear();
         let front = &mut inner.front;
         let attempt = inner.attempts;
-        let data_len = Inner::with_message(&inner.params, Some(target), attempt, features, |m| {
-            m.encode(front)
-        })
+        let data_len = Inner::with_message(
+            &inner.params,
+            inner.flags,
+            Some(target),
+            attempt,
+            features,
+            |m| m.encode(front),
+        )
         .map_err(ProtoError::to_errno)?;
         let data = inner.params.data.as_ref().filter(|_| data_len > 0);
         send(&OutParts {

@@ -31,6 +31,12 @@ impl Ring {
         if capacity <= self.slots.len() {
             return Ok(());
         }
+        self.grow(capacity)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, capacity: usize) -> Result {
         let size = self.slots.len().saturating_mul(2).max(FIRST).max(capacity);
         let mut slots = KVVec::from_elem(0, size, GFP_KERNEL)?;
         let count = self.len;

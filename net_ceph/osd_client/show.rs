@@ -65,7 +65,7 @@ fn show_request(req: &OsdRequest, osd: Option<u32>, f: &mut fmt::Formatter<'_>) 
         write!(f, "{}.-\t[]/-1\t[]/-1\te0\t", inner.params.pool)?;
     }
     show_name(inner.params.namespace.get(), inner.params.object.get(), f)?;
-    let flags = inner.params.all_flags();
+    let flags = inner.flags;
     write!(f, "\t{flags:#x}\t{}\t", inner.attempts)?;
     if osd.is_none() {
         write!(f, "{}\t", inner.why.text())?;

@@ -181,14 +181,14 @@ impl Client {
             messenger.clone(),
         )?;
         let config = OsdConfig {
-            mount_timeout: options.mount_timeout,
-            osd_idle_ttl: options.osd_idle_ttl,
-            osd_keepalive: options.osd_keepalive,
-            osd_request_timeout: options.osd_request_timeout,
-            abort_on_full: options.abort_on_full,
             msgr2,
+            keepalive: options.osd_keepalive,
+            idle_ttl: options.osd_idle_ttl,
+            request_timeout: options.osd_request_timeout,
+            mount_timeout: options.mount_timeout,
+            abort_on_full: options.abort_on_full,
         };
-        let osd = OsdClient::new(config, messenger.clone(), auth.clone())?;
+        let osd = OsdClient::new(config, messenger.clone(), mon.clone(), auth.clone())?;
         Arc::pin_init(
             pin_init!(Self {
                 options,
@@ -204,8 +204,7 @@ impl Client {
     }
 
     fn start(&self) -> Result {
-        self.osd.start(self.mon.clone())?;
-        self.mon.start(self.osd.clone());
+        self.mon.start(self.osd.mon_events()?);
         Ok(())
     }
 
@@ -213,8 +212,8 @@ impl Client {
     fn shutdown(&self) {
         let files = self.debug.lock().take();
         drop(files);
-        self.osd.stop();
         self.mon.stop();
+        self.osd.stop();
     }
 
     /// Whether this instance is what somebody with `options` would get.
@@ -269,7 +268,7 @@ impl Client {
 
     /// The newest OSD map we have.
     pub fn osdmap(&self) -> Option<Arc<OsdMap>> {
-        self.osd.map()
+        self.osd.osdmap()
     }
 
     /// The id of the pool called `name`. If our map has none, asks for the newest one first. Sleeps, for

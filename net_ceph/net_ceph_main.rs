@@ -9,6 +9,8 @@ use kernel::prelude::*;
 #[allow(unsafe_code)]
 pub mod abstractions;
 pub mod auth;
+pub mod client;
+pub mod debugfs;
 pub mod messenger;
 pub mod mon_client;
 pub mod options;
@@ -24,12 +26,14 @@ module! {
 }
 
 struct NetCeph {
+    _clients: abstractions::module_slot::Filled<client::Clients>,
     _key_type: abstractions::key_type::KeyType,
 }
 
 impl kernel::Module for NetCeph {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         Ok(Self {
+            _clients: client::Clients::register()?,
             _key_type: abstractions::key_type::KeyType::register()?,
         })
     }

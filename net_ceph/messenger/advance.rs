@@ -216,7 +216,6 @@ impl Connection {
             Rx::Message {
                 header,
                 front,
-                middle,
                 data_crc_seed,
                 ..
             } => {
@@ -224,27 +223,25 @@ impl Connection {
                     let msg = Incoming {
                         header: &header,
                         front,
-                        middle,
                         data: &[],
                         con: self,
                     };
                     ops.dispatch(msg);
                     rx.consume(consumed);
                 } else {
-                    let ranges = rx.ranges(front, middle);
+                    let place = rx.range_of(front);
                     let target = ops.data_target(&header, front);
                     rx.consume(consumed);
-                    Self::begin_data(rx, session, header, ranges, target, data_crc_seed)?;
+                    Self::begin_data(rx, session, header, place, target, data_crc_seed)?;
                 }
                 return Ok(None);
             }
             Rx::MessageEnd => {
                 rx.consume(consumed);
-                rx.finish(|header, front, middle, data| {
+                rx.finish(|header, front, data| {
                     ops.dispatch(Incoming {
                         header,
                         front,
-                        middle,
                         data,
                         con: self,
                     })
@@ -285,7 +282,7 @@ impl Connection {
         rx: &mut Receive,
         session: &mut Session,
         header: MsgHeader,
-        ranges: (Range<usize>, Range<usize>),
+        front: Range<usize>,
         target: DataTarget,
         seed: u32,
     ) -> Result<(), Fault> {
@@ -293,7 +290,7 @@ impl Connection {
             session.skip_data()?;
             return Ok(());
         }
-        rx.begin(header, ranges, target, seed, session.wants_data_crc())
+        rx.begin(header, front, target, seed, session.wants_data_crc())
             .map_err(|e| Fault::new(e, "more data than asked for"))
     }
 }

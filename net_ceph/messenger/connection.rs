@@ -276,11 +276,6 @@ impl Connection {
         self.last_heard.load(Relaxed)
     }
 
-    /// Whether messages pass.
-    pub fn is_open(&self) -> bool {
-        self.open.load(Relaxed) != 0
-    }
-
     /// Our number, learnt from the peer by a message.
     pub fn set_global_id(&self, global_id: u64) {
         self.global_id.store(global_id, Relaxed);

@@ -35,8 +35,6 @@ pub struct Incoming<'a> {
     pub header: &'a MsgHeader,
     /// Front segment.
     pub front: &'a [u8],
-    /// Middle segment.
-    pub middle: &'a [u8],
     /// Data segment, if it went to [`DataTarget::Buffer`].
     pub data: &'a [u8],
     /// The connection it came by.

@@ -30,7 +30,6 @@ enum Place {
 pub(super) struct Pending {
     pub(super) header: MsgHeader,
     front: Range<usize>,
-    middle: Range<usize>,
     place: Place,
     /// Bytes of data still to come.
     left: usize,
@@ -90,21 +89,16 @@ impl Receive {
     }
 
     /// Where in the buffer a part of the input lies.
-    fn range_of(&self, part: &[u8]) -> Range<usize> {
+    pub(super) fn range_of(&self, part: &[u8]) -> Range<usize> {
         let at = (part.as_ptr() as usize).wrapping_sub(self.buf.as_ptr() as usize);
         at..at.wrapping_add(part.len())
     }
 
-    /// Where front and middle, which are parts of [`input`](Self::input), lie.
-    pub(super) fn ranges(&self, front: &[u8], middle: &[u8]) -> (Range<usize>, Range<usize>) {
-        (self.range_of(front), self.range_of(middle))
-    }
-
-    /// A message with data begins, whose parts lie at `ranges`. `EBADMSG` if its place is too small.
+    /// A message with data begins, whose front lies at `front`. `EBADMSG` if its place is too small.
     pub(super) fn begin(
         &mut self,
         header: MsgHeader,
-        ranges: (Range<usize>, Range<usize>),
+        front: Range<usize>,
         target: DataTarget,
         crc_seed: u32,
         checked: bool,
@@ -117,8 +111,7 @@ impl Receive {
         };
         self.pending = Some(Pending {
             header,
-            front: ranges.0,
-            middle: ranges.1,
+            front,
             place,
             left,
             crc: crc_seed,
@@ -150,24 +143,16 @@ impl Receive {
         Ok(DataState::Complete(pending.crc))
     }
 
-    /// The message is verified: it and its parts (header, front, middle, data).
-    pub(super) fn finish<R>(
-        &mut self,
-        f: impl FnOnce(&MsgHeader, &[u8], &[u8], &[u8]) -> R,
-    ) -> Option<R> {
+    /// The message is verified: shows `f` its header, front and data.
+    pub(super) fn finish<R>(&mut self, f: impl FnOnce(&MsgHeader, &[u8], &[u8]) -> R) -> Option<R> {
         let pending = self.pending.take()?;
         // A cursor into the owner's memory goes before the owner may let go of that memory.
         let buffer = match pending.place {
             Place::Buffer(buf) => buf,
             Place::Cursor(_) => KVVec::new(),
         };
-        let part = |range: &Range<usize>| self.buf.get(range.clone()).unwrap_or(&[]);
-        Some(f(
-            &pending.header,
-            part(&pending.front),
-            part(&pending.middle),
-            &buffer,
-        ))
+        let front = self.buf.get(pending.front.clone()).unwrap_or(&[]);
+        Some(f(&pending.header, front, &buffer))
     }
 
     /// Reads from the socket: more bytes, so that in the end `total` are there. `Ok(0)`: the peer closed.
@@ -202,10 +187,8 @@ impl Receive {
             self.start = self.start.saturating_sub(keep);
             self.end = self.end.saturating_sub(keep);
             if let Some(p) = self.pending.as_mut() {
-                for range in [&mut p.front, &mut p.middle] {
-                    range.start = range.start.saturating_sub(keep);
-                    range.end = range.end.saturating_sub(keep);
-                }
+                p.front.start = p.front.start.saturating_sub(keep);
+                p.front.end = p.front.end.saturating_sub(keep);
             }
         }
         if self.buf.len().saturating_sub(self.end) < ROOM {

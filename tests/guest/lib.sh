@@ -154,10 +154,11 @@ attr() { cat "$BUS/devices/${2:-$ID}/$1"; }
 eq() { # GOT WANTED WHAT
 	[ "$1" = "$2" ] || fail "${3:-value}: got '$1', wanted '$2'"
 }
-# A file of random bytes made on the host: $LAB/data/NAME
+# A file of random bytes made on the host. The guest reads a copy: the shared directory is slow in small pieces.
 pattern() { # NAME MEBIBYTES
 	host "mkdir -p /build/run/guest-$GUEST_ID/data && head -c ${2}M /dev/urandom >/build/run/guest-$GUEST_ID/data/$1"
-	PATTERN=$LAB/data/$1
+	dd if="$LAB/data/$1" of="/run/pattern.$1" bs=512k 2>/run/err || fail "copying the pattern: $(cat /run/err)"
+	PATTERN=/run/pattern.$1
 	PATTERN_HOST=/build/run/guest-$GUEST_ID/data/$1
 }
 # The first bytes of an image as another client sees them must be those of the pattern.

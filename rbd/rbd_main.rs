@@ -8,20 +8,30 @@ use kernel::prelude::*;
 
 #[allow(unsafe_code)]
 mod abstractions;
+pub mod control;
+mod image;
+pub mod io;
+
+use abstractions::{bus::Bus, module};
+use control::Rbd;
+use image::Image;
 
 module! {
-    type: Rbd,
+    type: RbdModule,
     name: "rbd",
     authors: ["The rbd-rs authors"],
-    description: "Ceph block device",
+    description: "RADOS Block Device (RBD) driver",
     license: "GPL",
 }
 
-struct Rbd;
+struct RbdModule {
+    _bus: Bus<Rbd>,
+}
 
-impl kernel::Module for Rbd {
+impl kernel::Module for RbdModule {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        pr_info!("crc {:#x}\n", net_ceph::abstractions::crc32c::crc32c(0, b"abc"));
-        Ok(Self)
+        Ok(Self {
+            _bus: Rbd::register(module::single_major())?,
+        })
     }
 }

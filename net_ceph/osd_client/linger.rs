@@ -396,6 +396,19 @@ impl OsdClient {
         self.lingers.lock().get(i).cloned()
     }
 
+    /// Whether a watch is registered with this OSD.
+    pub(super) fn is_watching(&self, osd: u32) -> bool {
+        let mut i = 0;
+        while let Some(linger) = self.linger_at(i) {
+            let inner = linger.inner.lock();
+            if inner.state == State::Registered && inner.home.0 == osd {
+                return true;
+            }
+            i += 1;
+        }
+        false
+    }
+
     /// An OSD tells of a notification.
     pub(super) fn on_watch_notify(&self, n: &WatchNotify<'_>) {
         if let Some(linger) = self.linger(n.cookie) {

@@ -190,7 +190,7 @@ impl OsdClient {
     pub fn stop(self: &Arc<Self>) {
         self.stopped.store(1, Release);
         cancel_sync::<Self, 0>(self);
-        let _moves = self.moves.lock();
+        let moves = self.moves.lock();
         for osd in 0..self.session_slots() {
             if let Some(session) = self.session(osd) {
                 self.close_session(&session);
@@ -201,6 +201,7 @@ impl OsdClient {
             after = tid;
             req.finish(Err(ESHUTDOWN));
         }
+        drop(moves);
         // What a session's end had queued.
         cancel_sync::<Self, 0>(self);
         cancel_sync::<Self, DELIVERY>(self);
@@ -363,6 +364,8 @@ impl OsdClient {
     fn park(&self, req: &Arc<OsdRequest>, why: Why) {
         if let Err(e) = self.waiting.park(req, why) {
             req.finish(Err(e));
+        } else if self.is_stopped() && self.waiting.take(req) {
+            req.finish(Err(ESHUTDOWN));
         }
     }
 

@@ -11,6 +11,7 @@ use super::session::Session;
 use super::waiting::Seat;
 use super::OsdClient;
 use crate::abstractions::data::DataCursor;
+use crate::abstractions::task::NoIoScope;
 use crate::messenger::{DataTarget, OutParts, Outgoing};
 use crate::proto::error::ProtoError;
 use crate::proto::msg::PRIO_DEFAULT;
@@ -108,6 +109,8 @@ impl OsdRequest {
         completion: Arc<dyn Completion>,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result {
+        // The lock is taken on the way of block requests.
+        let _noio = NoIoScope::enter();
         let mut inner = self.inner.lock();
         if !matches!(inner.at, At::Idle | At::Prepared) {
             return Err(EBUSY);

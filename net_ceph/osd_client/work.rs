@@ -21,6 +21,9 @@ const NSEC_PER_MSEC: u64 = 1_000_000;
 /// Milliseconds until what failed for lack of memory is tried again.
 const RETRY_MS: u64 = 250;
 
+/// Nanoseconds until the same map is asked for again.
+const ASK_AGAIN: u64 = NSEC_PER_SEC;
+
 /// What the work item remembers from run to run.
 #[derive(Default)]
 pub(super) struct Timers {
@@ -30,6 +33,8 @@ pub(super) struct Timers {
     asked: u64,
     /// When the last question that was answered had been asked, and the answer.
     told: (u64, u32),
+    /// The map that was wanted last, and when, in ns since boot.
+    wanted: (u32, u64),
 }
 
 impl Timers {
@@ -58,12 +63,15 @@ impl OsdClient {
         }
         let mut timers = self.moves.lock();
         self.take_over_maps(&mut timers);
-        let soon = self.retry(&mut timers);
+        let mut soon = self.retry(&mut timers);
         let now = boot_ns();
         let due = now >= timers.next_tick;
         if due {
             timers.next_tick = now.saturating_add(self.keepalive_ns());
             self.look_after_sessions(now);
+        }
+        if self.want_map.xchg(0, Full) != 0 {
+            soon |= !self.request_map(&mut timers, now);
         }
         let left = timers.next_tick.saturating_sub(now);
         drop(timers);
@@ -71,9 +79,6 @@ impl OsdClient {
         self.flush_submissions();
         if due {
             self.expire(now);
-        }
-        if self.want_map.xchg(0, Full) != 0 {
-            self.request_map();
         }
         let delay = if soon { RETRY_MS } else { left / NSEC_PER_MSEC };
         let queue = self.messenger.queue();
@@ -139,7 +144,7 @@ impl OsdClient {
                     con.send_keepalive();
                 }
             }
-            if session.close_if_idle(unused) {
+            if !self.is_watching(osd) && session.close_if_idle(unused) {
                 self.close_session(&session);
             }
         }
@@ -170,8 +175,9 @@ impl OsdClient {
         }
     }
 
-    /// Asks for the next map; for all that follow while requests wait for a flag to be cleared.
-    fn request_map(&self) {
+    /// Asks for the next map; for all that follow while requests wait for a flag to be cleared. `false` if that
+    /// was done just now.
+    fn request_map(&self, timers: &mut Timers, now: u64) -> bool {
         const HOLD: u32 = map_flag::FULL | map_flag::PAUSERD | map_flag::PAUSEWR;
         let held = self.osdmap().is_some_and(|map| map.has_flag(HOLD));
         let epoch = self.epoch();
@@ -180,6 +186,13 @@ impl OsdClient {
         } else {
             0
         };
+        let (wanted, when) = timers.wanted;
+        if wanted == next && now < when.saturating_add(ASK_AGAIN) {
+            self.want_map.store(1, Relaxed);
+            return false;
+        }
+        timers.wanted = (next, now);
         self.mon.want_osdmap(next, !held);
+        true
     }
 }

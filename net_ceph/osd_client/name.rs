@@ -2,7 +2,8 @@
 
 //! Names that requests own: short ones in place, long ones in memory of their own.
 
-use kernel::{error::code::ENAMETOOLONG, prelude::*};
+use crate::abstractions::errno::ENAMETOOLONG;
+use kernel::prelude::*;
 
 /// Longest name that is sent.
 const MAX: usize = 4096;

@@ -45,7 +45,7 @@ pub struct Client {
 pub struct Clients {
     queue: Arc<Queue>,
     debug: DebugDir,
-    /// Nothing is taken inside but an instance's monitor map lock.
+    /// Held while an instance is made, which allocates. An instance's monitor map lock is taken inside.
     #[pin]
     list: Mutex<KVec<Entry>>,
 }
@@ -69,23 +69,25 @@ impl Clients {
         CLIENTS.fill(clients)
     }
 
-    /// An instance with this configuration in this namespace that is in use already.
-    fn find(&self, options: &Options, netns: &NetNs) -> Option<ClientRef> {
+    /// An instance with this configuration in this namespace: one in use already, or a new one, which is
+    /// to be started (`true`).
+    fn find_or_add(&self, options: Options, netns: ARef<NetNs>) -> Result<(ClientRef, bool)> {
         let mut list = self.list.lock();
-        let entry = list
+        let found = list
             .iter_mut()
-            .find(|e| *e.client.netns == *netns && e.client.serves(options))?;
-        entry.users = entry.users.saturating_add(1);
-        Some(ClientRef(entry.client.clone()))
-    }
-
-    fn add(&self, client: Arc<Client>) -> Result<ClientRef> {
+            .find(|e| *e.client.netns == *netns && e.client.serves(&options));
+        if let Some(entry) = found {
+            entry.users = entry.users.saturating_add(1);
+            return Ok((ClientRef(entry.client.clone()), false));
+        }
+        list.reserve(1, GFP_KERNEL)?;
+        let client = Client::new(options, netns, self.queue.clone())?;
         let entry = Entry {
             client: client.clone(),
             users: 1,
         };
-        self.list.lock().push(entry, GFP_KERNEL)?;
-        Ok(ClientRef(client))
+        list.push(entry, GFP_KERNEL)?;
+        Ok((ClientRef(client), true))
     }
 
     /// One user less; says whether it was the last.
@@ -133,14 +135,14 @@ impl Client {
         let clients = CLIENTS.get().ok_or(ENODEV)?;
         let netns = NetNs::current();
         let timeout = options.mount_timeout;
-        if let Some(client) = clients.find(&options, &netns) {
+        let (client, new) = clients.find_or_add(options, netns)?;
+        if !new {
             client.mon.wait_ready(timeout)?;
             // The mapping may be of a pool that the instance's map does not have yet.
             let newest = client.mon.newest_osdmap(timeout)?;
             client.wait_osdmap(newest, timeout)?;
             return Ok(client);
         }
-        let client = clients.add(Self::new(options, netns, clients.queue.clone())?)?;
         client.start()?;
         client.mon.wait_ready(timeout).inspect_err(|e| {
             pr_err!("no session with the monitors: {}\n", e.to_errno());

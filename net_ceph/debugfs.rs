@@ -57,8 +57,12 @@ impl DebugFiles {
         let files = [
             file!(c"monmap", monmap),
             file!(c"osdmap", osdmap),
-            file!(c"monc", |c: &Client, f: &mut fmt::Formatter<'_>| c.mon().show(f)),
-            file!(c"osdc", |c: &Client, f: &mut fmt::Formatter<'_>| c.osd().show(f)),
+            file!(c"monc", |c: &Client, f: &mut fmt::Formatter<'_>| c
+                .mon()
+                .show(f)),
+            file!(c"osdc", |c: &Client, f: &mut fmt::Formatter<'_>| c
+                .osd()
+                .show(f)),
             file!(c"client_options", client_options),
             file!(c"status", status),
         ];
@@ -86,7 +90,12 @@ fn osdmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(map) = client.osdmap() else {
         return Ok(());
     };
-    writeln!(f, "epoch {} barrier 0 flags 0x{:x}", map.epoch(), map.flags())?;
+    writeln!(
+        f,
+        "epoch {} barrier 0 flags 0x{:x}",
+        map.epoch(),
+        map.flags()
+    )?;
     for pool in map.pools() {
         writeln!(
             f,
@@ -160,8 +169,6 @@ fn status(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "({}){}", AddrType::LEGACY.0, sock)?;
     }
     writeln!(f, "/{}", addr.nonce)?;
-    let blocklisted = client
-        .osdmap()
-        .is_some_and(|map| map.is_blocklisted(&addr));
+    let blocklisted = client.osdmap().is_some_and(|map| map.is_blocklisted(&addr));
     writeln!(f, "blocklisted: {blocklisted}")
 }

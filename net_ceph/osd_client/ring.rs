@@ -2,6 +2,7 @@
 
 //! A queue of transaction ids that allocates only in [`Ring::reserve`].
 
+use crate::proto::sort::sort;
 use kernel::prelude::*;
 
 /// Entries of the first allocation.
@@ -95,7 +96,7 @@ impl Ring {
             self.push(tid);
         }
         if let Some(used) = self.slots.get_mut(..self.len) {
-            used.sort_unstable();
+            sort(used);
         }
     }
 }

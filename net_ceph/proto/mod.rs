@@ -21,6 +21,7 @@ pub mod msgr2;
 pub mod osd_op;
 pub mod osdmap;
 pub mod session;
+pub mod sort;
 pub mod striper;
 mod table;
 pub mod types;

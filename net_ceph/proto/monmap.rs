@@ -5,6 +5,7 @@
 use super::error::{ProtoError, ProtoResult, Reason};
 use super::types::{addrvec, AddrType, EntityAddr, Fsid, Timespec};
 use super::wire::Decoder;
+use crate::proto::sort::sort_by_key;
 use kernel::prelude::*;
 
 /// `compat` of the newest encoding (Nautilus and later).
@@ -128,7 +129,7 @@ impl MonMap {
             map.order(d)?;
         } else {
             // Before there were ranks on the wire they followed from the addresses.
-            map.mons.sort_unstable_by_key(|m| m.v1.sock);
+            sort_by_key(&mut map.mons, |m| m.v1.sock);
         }
         if v >= 7 {
             map.min_mon_release = d.u8("monmap: min_mon_release")?;

@@ -10,6 +10,7 @@ use super::super::error::ProtoResult;
 use super::super::table::copy_of;
 use super::super::types::EntityAddr;
 use super::super::wire::Decoder;
+use crate::proto::sort::sort;
 use core::net::{IpAddr, SocketAddr};
 use kernel::prelude::*;
 
@@ -78,7 +79,7 @@ pub(super) fn decode_entries(
             entries.push(entry, GFP_KERNEL)?;
         }
     }
-    entries.sort_unstable();
+    sort(&mut entries);
     Ok(entries)
 }
 
@@ -106,7 +107,7 @@ impl List {
             // Extended entries are listed again, with a later end.
             list.retain(|e| new.binary_search(e).is_err());
             list.extend_from_slice(new, GFP_KERNEL)?;
-            list.sort_unstable();
+            sort(list);
         }
         if !old.is_empty() {
             list.retain(|e| old.binary_search(e).is_err());

@@ -13,6 +13,7 @@ use super::super::types::{addrvec, AddrType, Fsid, Timespec};
 use super::super::wire::Decoder;
 use super::pg_table::{PgTable, Shape};
 use super::{blocklist, OsdAddrs, OsdMap, Pool, MAX_OSDS};
+use crate::proto::sort::sort_by_key;
 use kernel::prelude::*;
 
 /// The oldest wrapper with separate sections (Ceph Firefly), also its `compat`.
@@ -73,7 +74,7 @@ impl OsdMap {
         d.skip(Timespec::LEN, "osdmap: created")?;
         let modified = Timespec::decode(d, "osdmap: modified")?;
         let mut pools = decode_pools(d)?;
-        pools.sort_unstable_by_key(|p| p.id);
+        sort_by_key(&mut pools, |p| p.id);
         for_names(d, |id, name| {
             match pools.binary_search_by_key(&id, |p| p.id) {
                 Ok(i) => pools.get_mut(i).map_or(Ok(()), |p| p.rename(name)),

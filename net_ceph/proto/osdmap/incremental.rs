@@ -16,6 +16,7 @@ use super::decode::{
 };
 use super::pg_table::{PgTable, Shape};
 use super::{osd_state, OsdAddrs, OsdMap, Pool, AFFINITY_DEFAULT};
+use crate::proto::sort::{sort, sort_by_key};
 use kernel::prelude::*;
 
 /// A decoded difference. It borrows the message it came in.
@@ -71,7 +72,7 @@ impl<'a> Incremental<'a> {
         for _ in 0..d.u32("osdmap incremental: old pools")? {
             old_pools.push(d.u64("osdmap incremental: old pool")?, GFP_KERNEL)?;
         }
-        old_pools.sort_unstable();
+        sort(&mut old_pools);
         let up = by_osd(d, OsdAddrs::decode)?;
         let states = by_osd(d, |d| decode_state(d, v >= 5))?;
         let word = |d: &mut Decoder<'_>| d.u32("osdmap incremental: weight");
@@ -222,7 +223,7 @@ impl OsdMap {
                 None => self.pools.push(new, GFP_KERNEL)?,
             }
         }
-        self.pools.sort_unstable_by_key(|p| p.id);
+        sort_by_key(&mut self.pools, |p| p.id);
         for &(id, name) in &inc.names {
             if let Some(pool) = self.known_place(self.pools.len(), id) {
                 pool.rename(name)?;

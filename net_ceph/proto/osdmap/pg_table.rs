@@ -7,6 +7,7 @@ use super::super::table::{copy_of, offset};
 use super::super::wire::Decoder;
 use super::pg::PG_WIRE_LEN;
 use super::PgId;
+use crate::proto::sort::sort_by_key;
 use kernel::prelude::*;
 
 /// What a table's value is on the wire.
@@ -85,7 +86,7 @@ impl PgTable {
         }
         // Daemons send it sorted.
         if !table.entries.is_sorted_by_key(|e| e.pg) {
-            table.entries.sort_unstable_by_key(|e| (e.pg, e.at));
+            sort_by_key(&mut table.entries, |e| (e.pg, e.at));
         }
         Ok(table)
     }

@@ -4,6 +4,8 @@
 
 #![allow(unreachable_pub)]
 
+use ceph_proto_host::proto;
+
 #[path = "../../../net_ceph/osd_client/inflight.rs"]
 mod inflight;
 #[path = "../../../net_ceph/osd_client/ring.rs"]

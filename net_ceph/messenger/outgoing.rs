@@ -44,7 +44,7 @@ pub struct PlainMessage {
 
 impl PlainMessage {
     /// A message of this type and encoding. Allocates.
-    pub fn new(
+    pub fn shared(
         typ: u16,
         version: u16,
         compat_version: u16,

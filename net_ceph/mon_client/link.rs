@@ -102,7 +102,7 @@ impl Link {
     /// Queues a message. `ENOTCONN` if there is no connection.
     pub(super) fn send(&self, typ: u16, version: u16, tid: u64, front: KVec<u8>) -> Result {
         let open = self.0.as_ref().ok_or(ENOTCONN)?;
-        let message = PlainMessage::new(typ, version, COMPAT, tid, front)?;
+        let message = PlainMessage::shared(typ, version, COMPAT, tid, front)?;
         open.ops.queue.lock().push(message, GFP_KERNEL)?;
         open.con.kick_later();
         Ok(())

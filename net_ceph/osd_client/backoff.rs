@@ -86,7 +86,7 @@ pub(super) fn acknowledgement(b: &OsdBackoff<'_>, epoch: u32) -> Result<Arc<dyn 
     }
     .to_front()
     .map_err(ProtoError::to_errno)?;
-    PlainMessage::new(
+    PlainMessage::shared(
         BackoffAck::TYPE,
         BackoffAck::VERSION,
         BackoffAck::COMPAT,

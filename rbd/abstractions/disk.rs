@@ -200,16 +200,13 @@ impl<D: Driver> Disk<D> {
         Ok(())
     }
 
-    /// Waits for what is under way, and fails what comes after. May sleep.
+    /// Fails what comes from now on; what is under way goes on, and is waited for when the disk goes.
+    /// May sleep.
     pub(crate) fn mark_dead(&self) {
-        // SAFETY: The disk is valid. Freezing may not allocate with I/O, hence the scope.
-        unsafe {
-            let _noio = net_ceph::abstractions::task::NoIoScope::enter();
-            let queue = (*self.raw).queue;
-            bindings::blk_mq_freeze_queue_nomemsave(queue);
-            bindings::blk_mark_disk_dead(self.raw);
-            bindings::blk_mq_unfreeze_queue_nomemrestore(queue);
-        }
+        // The C driver freezes the queue around this. The freeze that marking begins then counts as
+        // nested in that one and lockdep takes it to be held, until it meets the locks of deletion.
+        // SAFETY: The disk is valid.
+        unsafe { bindings::blk_mark_disk_dead(self.raw) };
     }
 }
 

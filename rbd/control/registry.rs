@@ -24,7 +24,10 @@ use kernel::{
     str::CString,
     sync::{Arc, ArcBorrow, Mutex},
 };
-use net_ceph::abstractions::workqueue::{Queue, QueueFlags};
+use net_ceph::abstractions::{
+    errno::EINPROGRESS,
+    workqueue::{Queue, QueueFlags},
+};
 
 /// Minor numbers of a device with a major number of its own
 /// (Linux `drivers/block/rbd.c`, `RBD_MINORS_PER_MAJOR`).

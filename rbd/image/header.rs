@@ -4,6 +4,7 @@
 
 use super::{names::Names, objects::Objects, SUPPORTED_FEATURES};
 use kernel::{fmt, prelude::*, sync::Arc};
+use net_ceph::abstractions::errno::EOPNOTSUPP;
 use net_ceph::osd_client::Snapshots;
 use net_ceph::proto::{
     cls::rbd::{

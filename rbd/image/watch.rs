@@ -17,6 +17,7 @@ use kernel::{
 };
 use net_ceph::{
     abstractions::{
+        errno::ESHUTDOWN,
         time::secs,
         workqueue::{cancel_sync, Queue},
     },

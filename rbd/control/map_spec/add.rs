@@ -10,6 +10,9 @@ use net_ceph::options::{parse_monitors, split_key_value, Bytes, KeyStore, Option
 /// Stands for the image itself where a snapshot name is expected.
 const SNAP_HEAD: &[u8] = b"-";
 
+/// Linux `include/uapi/asm-generic/errno.h`; the kernel crate names it only since 7.3.
+const ENAMETOOLONG: i32 = 36;
+
 /// Longest snapshot name: the name of a directory entry less `snap_`, from the days when
 /// snapshots were such entries (Linux `drivers/block/rbd.c`, `RBD_MAX_SNAP_NAME_LEN`).
 const SNAP_NAME_MAX: usize = 250;
@@ -44,7 +47,7 @@ impl MapSpec {
             None | Some(SNAP_HEAD) => None,
             Some(name) if name.len() > SNAP_NAME_MAX => {
                 return Err(OptionError::new(
-                    ENAMETOOLONG,
+                    Error::from_errno(-ENAMETOOLONG),
                     "snapshot name too long:",
                     name,
                 ))

@@ -17,6 +17,10 @@ use net_ceph::proto::{
     striper::Layout,
 };
 
+/// Largest object size, as a power of two: the messenger takes no longer data segment. librbd makes no
+/// objects above 2^25 bytes (Ceph `src/librbd/internal.cc`, `create`).
+const MAX_ORDER: u8 = 26;
+
 /// What of an image never changes while it is mapped.
 pub(super) struct Fixed {
     /// Image id.
@@ -87,6 +91,10 @@ pub(super) fn fixed(
             names,
             FeatureNames(missing)
         );
+        return Err(ENXIO);
+    }
+    if order > MAX_ORDER {
+        pr_warn!("image {names}: objects of 2^{order} bytes are too large\n");
         return Err(ENXIO);
     }
     let layout = Layout::new(order, 0, 0).map_err(|e| {

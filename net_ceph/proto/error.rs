@@ -90,9 +90,7 @@ impl ProtoError {
             Reason::BadCrc { .. } => Error::from_errno(-EBADMSG),
             Reason::BadAuth => EACCES,
             Reason::Refused(e) | Reason::Crypto(e) => Error::from_errno(e),
-            Reason::Unsupported | Reason::Incompatible { .. } => {
-                Error::from_errno(-EOPNOTSUPP)
-            }
+            Reason::Unsupported | Reason::Incompatible { .. } => Error::from_errno(-EOPNOTSUPP),
             Reason::Short { .. }
             | Reason::TooLong { .. }
             | Reason::Value(_)

@@ -11,6 +11,7 @@ mod mon;
 mod osd;
 mod recorded;
 mod shared;
+mod watch;
 
 /// Makes of each function two tests, one for each messenger.
 macro_rules! on_both {

@@ -10,11 +10,9 @@ use super::connection::{record, Conf};
 use super::on_both;
 use super::shared::{OsdConnection, Shared};
 use ceph_proto_host::proto::cephx::SERVICE_OSD;
-use ceph_proto_host::proto::cls::rbd_notify::{decode_response, encode_response, Notification};
 use ceph_proto_host::proto::cls::{lock, rbd};
 use ceph_proto_host::proto::message::Reply;
 use ceph_proto_host::proto::mon_msg::{OsdMaps, Subscribe, Subscription};
-use ceph_proto_host::proto::osd_op::op::WatchOp;
 use ceph_proto_host::proto::osd_op::{
     encode_call_input, flags, Locator, Op, OsdOp, OsdOpReply, OsdOpRequest, SnapContext, SpgId,
     NOSNAP,
@@ -23,10 +21,6 @@ use ceph_proto_host::proto::osdmap::OsdMap;
 use ceph_proto_host::proto::session::Protocol;
 use ceph_proto_host::proto::striper::ObjectName;
 use ceph_proto_host::proto::types::{EntityName, EntityType, Timespec};
-use ceph_proto_host::proto::watch::{
-    decode_notify_id, encode_notify, encode_notify_ack, NotifyReplies, WatchEvent, WatchNotify,
-    Watchers,
-};
 use ceph_proto_host::rust_crypto::crc32c;
 use kernel::prelude::*;
 use std::collections::BTreeMap;
@@ -35,31 +29,31 @@ const ENOENT: i32 = -2;
 const EBUSY: i32 = -16;
 
 /// A client with the map and its connections to OSDs.
-struct Client {
-    shared: Shared,
-    protocol: Protocol,
-    map: OsdMap,
-    pool: u64,
-    osds: BTreeMap<u32, OsdConnection>,
-    tid: u64,
+pub(super) struct Client {
+    pub(super) shared: Shared,
+    pub(super) protocol: Protocol,
+    pub(super) map: OsdMap,
+    pub(super) pool: u64,
+    pub(super) osds: BTreeMap<u32, OsdConnection>,
+    pub(super) tid: u64,
 }
 
 /// What came of a request: its result, and each operation's result and output.
-struct Outcome {
-    result: i32,
-    ops: Vec<(i32, Vec<u8>)>,
+pub(super) struct Outcome {
+    pub(super) result: i32,
+    pub(super) ops: Vec<(i32, Vec<u8>)>,
 }
 
 impl Outcome {
     /// The output of the only operation of a request that went well.
-    fn output(mut self) -> Vec<u8> {
+    pub(super) fn output(mut self) -> Vec<u8> {
         assert!(self.result >= 0, "failed with {}", self.result);
         self.ops.pop().unwrap().1
     }
 }
 
 impl Client {
-    fn open(protocol: Protocol) -> Self {
+    pub(super) fn open(protocol: Protocol) -> Self {
         let conf = Conf::load();
         let shared = Shared::admin(&conf);
         let mut mon = shared.open_mon(&conf, protocol).unwrap();
@@ -85,7 +79,7 @@ impl Client {
     }
 
     /// Sends a request; returns which OSD has it.
-    fn send(&mut self, object: &[u8], mode: u32, ops: &[OsdOp<'_>], data: &[u8]) -> u32 {
+    pub(super) fn send(&mut self, object: &[u8], mode: u32, ops: &[OsdOp<'_>], data: &[u8]) -> u32 {
         let pool = self.map.pool(self.pool).unwrap();
         let raw = pool.hash_name(b"", object);
         let pg = pool.raw_to_pg(raw);
@@ -141,7 +135,7 @@ impl Client {
     }
 
     /// Waits for the reply to the last request.
-    fn wait(&mut self, osd: u32, name: &str) -> Outcome {
+    pub(super) fn wait(&mut self, osd: u32, name: &str) -> Outcome {
         let con = self.osds.get_mut(&osd).unwrap();
         let m = con.receive_type(OsdOpReply::TYPE);
         assert_eq!(m.header.tid, self.tid);
@@ -167,12 +161,18 @@ impl Client {
         }
     }
 
-    fn run(&mut self, object: &[u8], mode: u32, ops: &[OsdOp<'_>], data: &[u8]) -> Outcome {
+    pub(super) fn run(
+        &mut self,
+        object: &[u8],
+        mode: u32,
+        ops: &[OsdOp<'_>],
+        data: &[u8],
+    ) -> Outcome {
         let osd = self.send(object, mode, ops, data);
         self.wait(osd, "data")
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         object: &[u8],
         mode: u32,
@@ -197,7 +197,7 @@ impl Client {
 }
 
 /// A name no other run uses.
-fn unique(what: &str, protocol: Protocol) -> Vec<u8> {
+pub(super) fn unique(what: &str, protocol: Protocol) -> Vec<u8> {
     format!("{what}.{}.{protocol:?}", std::process::id()).into_bytes()
 }
 
@@ -514,132 +514,6 @@ fn locking(protocol: Protocol) {
     assert_eq!(rw(lock::method::BREAK_LOCK, &input), ENOENT);
 }
 
-/// One client watches, another notifies; the answer comes back.
-fn watching(protocol: Protocol) {
-    let (mut watcher, mut notifier) = (Client::open(protocol), Client::open(protocol));
-    let object = unique("watch", protocol);
-    let create = OsdOp::from(Op::Create);
-    assert_eq!(watcher.run(&object, flags::WRITE, &[create], &[]).result, 0);
-    let watch = |op, generation| {
-        [OsdOp::from(Op::Watch {
-            cookie: 77,
-            op,
-            generation,
-        })]
-    };
-    assert_eq!(
-        watcher
-            .run(&object, flags::WRITE, &watch(WatchOp::Watch, 0), &[])
-            .result,
-        0
-    );
-    assert_eq!(
-        watcher
-            .run(&object, flags::READ, &watch(WatchOp::Ping, 0), &[])
-            .result,
-        0
-    );
-    assert_eq!(
-        watcher
-            .run(&object, flags::WRITE, &watch(WatchOp::Reconnect, 1), &[])
-            .result,
-        0
-    );
-
-    let osd = notifier.send(&object, flags::READ, &[Op::ListWatchers.into()], &[]);
-    let list = notifier.wait(osd, "list_watchers").output();
-    record("osd_op/watchers", &list);
-    let list: Vec<_> = Watchers::decode(&list)
-        .unwrap()
-        .map(Result::unwrap)
-        .collect();
-    assert_eq!(list.len(), 1);
-    let gid = watcher.shared.client().global_id();
-    assert_eq!(
-        (list[0].cookie, list[0].name),
-        (77, EntityName::new(EntityType::CLIENT, gid))
-    );
-    assert!(!list[0].addr.is_blank());
-
-    let mut payload = KVec::new();
-    Notification::HeaderUpdate.encode(&mut payload).unwrap();
-    let mut input = KVec::new();
-    encode_notify(10, &payload, &mut input).unwrap();
-    let notify = Op::Notify {
-        cookie: 99,
-        input_len: input.len() as u32,
-    };
-    let osd = notifier.send(&object, flags::READ, &[notify.into()], &input);
-    let id = decode_notify_id(&notifier.wait(osd, "notify").output())
-        .unwrap()
-        .unwrap();
-
-    let m = watcher
-        .osds
-        .get_mut(&osd)
-        .unwrap()
-        .receive_type(WatchNotify::TYPE);
-    record(
-        &format!("osd_op/watch_notify_v{}", m.header.version),
-        &m.front,
-    );
-    let event = WatchNotify::decode(m.header.version, &m.front).unwrap();
-    assert_eq!(
-        (event.event, event.cookie, event.notify_id),
-        (WatchEvent::Notify, 77, id)
-    );
-    assert_eq!(event.notifier, notifier.shared.client().global_id());
-    assert_eq!(
-        Notification::decode(event.payload).unwrap(),
-        Notification::HeaderUpdate
-    );
-
-    let mut answer = KVec::new();
-    encode_response(-11, &mut answer).unwrap();
-    input.clear();
-    encode_notify_ack(event.notify_id, 77, &answer, &mut input).unwrap();
-    let ack = Op::NotifyAck {
-        input_len: input.len() as u32,
-    };
-    assert_eq!(
-        watcher
-            .run(&object, flags::READ, &[ack.into()], &input)
-            .result,
-        0
-    );
-
-    let m = notifier
-        .osds
-        .get_mut(&osd)
-        .unwrap()
-        .receive_type(WatchNotify::TYPE);
-    record(
-        &format!("osd_op/notify_complete_v{}", m.header.version),
-        &m.front,
-    );
-    record("osd_op/notify_replies", &m.data);
-    let event = WatchNotify::decode(m.header.version, &m.front).unwrap();
-    assert_eq!(
-        (event.event, event.cookie, event.result),
-        (WatchEvent::NotifyComplete, 99, 0)
-    );
-    let replies: Vec<_> = NotifyReplies::decode(&m.data).unwrap().collect();
-    assert_eq!(replies.len(), 1);
-    assert_eq!((replies[0].gid, replies[0].cookie), (gid, 77));
-    assert_eq!(decode_response(replies[0].answer).unwrap(), Some(-11));
-
-    assert_eq!(
-        watcher
-            .run(&object, flags::WRITE, &watch(WatchOp::Unwatch, 0), &[])
-            .result,
-        0
-    );
-    let list = notifier
-        .run(&object, flags::READ, &[Op::ListWatchers.into()], &[])
-        .output();
-    assert_eq!(Watchers::decode(&list).unwrap().count(), 0);
-}
-
 /// An OSD refuses an authorizer whose ticket is not the one it was made for.
 fn stale_ticket(protocol: Protocol) {
     let mut c = Client::open(protocol);
@@ -658,6 +532,5 @@ on_both! {
     data_operations: data,
     image_header: image,
     locks: locking,
-    watch_and_notify: watching,
     no_ticket_no_session: stale_ticket,
 }

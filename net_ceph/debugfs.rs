@@ -5,8 +5,8 @@
 
 use crate::client::Client;
 use crate::options::ClientOptions;
-use crate::proto::osdmap::OsdMap;
-use crate::proto::types::AddrType;
+use crate::proto::osdmap::{OsdMap, PgId};
+use crate::proto::types::{AddrType, EntityAddr};
 use kernel::{
     debugfs::{Dir, File},
     fmt,
@@ -78,9 +78,7 @@ fn monmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "epoch {}", monmap.epoch())?;
     for (rank, mon) in monmap.mons().iter().enumerate() {
         write!(f, "\tmon{rank}\t")?;
-        if let Some(addr) = mon.addr(client.speaks_msgr2()) {
-            fmt::Display::fmt(&addr, f)?;
-        }
+        show_addr(mon.addr(client.speaks_msgr2()), f)?;
         writeln!(f)?;
     }
     Ok(())
@@ -118,13 +116,46 @@ fn osdmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         show_osd(client, &map, osd, f)?;
     }
     for (pg, osds) in map.pg_temp() {
-        write!(f, "pg_temp {}.{:x} [", pg.pool, pg.seed)?;
-        for (i, osd) in osds.iter().enumerate() {
-            write!(f, "{}{}", if i > 0 { "," } else { "" }, osd)?;
+        show_pg("pg_temp", pg, osds, f)?;
+    }
+    for (pg, osds) in map.primary_temp() {
+        for osd in osds {
+            writeln!(f, "primary_temp {}.{:x} {osd}", pg.pool, pg.seed)?;
+        }
+    }
+    for (pg, osds) in map.pg_upmap() {
+        show_pg("pg_upmap", pg, osds, f)?;
+    }
+    for (pg, pairs) in map.pg_upmap_items() {
+        write!(f, "pg_upmap_items {}.{:x} [", pg.pool, pg.seed)?;
+        let mut comma = "";
+        for pair in pairs.chunks_exact(2) {
+            if let [from, to] = pair {
+                write!(f, "{comma}{from}->{to}")?;
+                comma = ",";
+            }
         }
         writeln!(f, "]")?;
     }
     Ok(())
+}
+
+fn show_pg(what: &str, pg: PgId, osds: &[i32], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{what} {}.{:x} [", pg.pool, pg.seed)?;
+    let mut comma = "";
+    for osd in osds {
+        write!(f, "{comma}{osd}")?;
+        comma = ",";
+    }
+    writeln!(f, "]")
+}
+
+/// An address as the C client prints it: `(type)ip:port`.
+fn show_addr(addr: Option<EntityAddr>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match addr.and_then(|a| a.sock.map(|sock| (a.kind, sock))) {
+        Some((kind, sock)) => write!(f, "({}){}", kind.0, sock),
+        None => write!(f, "(0)(unrecognized address family 0)"),
+    }
 }
 
 /// A pool's cache tier; the C client shows -1 for none.
@@ -138,9 +169,7 @@ impl Tier {
 
 fn show_osd(client: &Client, map: &OsdMap, osd: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "osd{osd}\t")?;
-    if let Some(addr) = map.osd_addr(osd, client.speaks_msgr2()) {
-        fmt::Display::fmt(&addr, f)?;
-    }
+    show_addr(map.osd_addr(osd, client.speaks_msgr2()), f)?;
     // 16.16 fixed point, as a percentage.
     let percent = |v: u32| (u64::from(v).saturating_mul(100) >> 16) as u32;
     let state = match (map.osd_exists(osd), map.osd_is_up(osd)) {

@@ -13,6 +13,7 @@ use kernel::{
 };
 use net_ceph::abstractions::{
     data::DataCursor,
+    errno::ECONNRESET,
     netns::NetNs,
     socket::{Socket, SocketEvents, SocketState},
     time,

@@ -35,7 +35,7 @@ macro_rules! check {
     ($cond:expr) => {
         if !$cond {
             pr_err!("{}:{}: {}\n", file!(), line!(), stringify!($cond));
-            return Err(EPROTO);
+            return Err(net_ceph::abstractions::errno::EPROTO);
         }
     };
 }
@@ -90,7 +90,7 @@ impl kernel::Module for SelfTest {
                 _dir: top,
             })
         } else {
-            Err(EPROTO)
+            Err(net_ceph::abstractions::errno::EPROTO)
         }
     }
 }

@@ -6,8 +6,8 @@ use crate::check;
 use kernel::prelude::*;
 use net_ceph::{
     abstractions::{
-        crc32c::crc32c, crypto::KernelCrypto, data::DataBuf, key_type, netns::NetNs, time,
-        wait::Event,
+        crc32c::crc32c, crypto::KernelCrypto, data::DataBuf, errno::ENOKEY, key_type, netns::NetNs,
+        time, wait::Event,
     },
     proto::crypto::Crypto,
 };

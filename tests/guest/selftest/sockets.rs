@@ -13,7 +13,9 @@ use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc},
 };
-use net_ceph::abstractions::{data::DataBuf, socket::SocketState, wait::sleep_ms};
+use net_ceph::abstractions::{
+    data::DataBuf, errno::ECONNREFUSED, socket::SocketState, wait::sleep_ms,
+};
 
 fn echo(ip: IpAddr) -> Result {
     let mut peer = Peer::connect(ip, b'E')?;

@@ -2,15 +2,15 @@
 
 //! An image's metadata, as the `rbd` class keeps it in the image's header object.
 
-use super::{names::Names, objects::Objects, SUPPORTED_FEATURES};
+use super::{head::Head, names::Names, objects::Objects, SUPPORTED_FEATURES};
 use kernel::{fmt, prelude::*, sync::Arc};
 use net_ceph::abstractions::errno::EOPNOTSUPP;
 use net_ceph::osd_client::Snapshots;
 use net_ceph::proto::{
     cls::rbd::{
-        decode_parent_legacy, decode_parent_overlap, decode_string, feature, features_input,
-        method, snap_input, Features, ImageSize, ParentSpec, SnapContextReply, HEADER_PREFIX,
-        ID_PREFIX, MAX_ID, MAX_NAME, MAX_PREFIX,
+        decode_parent_legacy, decode_parent_overlap, decode_string, decode_u64, feature,
+        features_input, method, snap_input, Features, ImageSize, ParentSpec, SnapContextReply,
+        HEADER_PREFIX, ID_PREFIX, MAX_ID, MAX_NAME, MAX_PREFIX,
     },
     error::ProtoError,
     osd_op::NOSNAP,
@@ -23,24 +23,10 @@ const MAX_ORDER: u8 = 26;
 
 /// What of an image never changes while it is mapped.
 pub(super) struct Fixed {
-    /// Image id.
-    pub(super) id: KVec<u8>,
-    /// Name of the header object.
-    pub(super) header: KVec<u8>,
     /// What the names of its data objects begin with.
     pub(super) prefix: KVec<u8>,
     /// How it is cut into objects.
     pub(super) layout: Layout,
-    /// Feature bits.
-    pub(super) features: u64,
-}
-
-/// What of an image changes: replaced whole.
-pub(super) struct Head {
-    /// Bytes.
-    pub(super) size: u64,
-    /// Its snapshots: ids, newest first, and the newest id given out.
-    pub(super) snapc: Arc<Snapshots>,
 }
 
 /// Says which step of the protocol failed, and reduces it to an errno.
@@ -67,16 +53,16 @@ pub(super) fn format_1_header(name: &[u8]) -> Result<KVec<u8>> {
     concat(name, b".rbd")
 }
 
-/// Reads what never changes of the image `id`, called `names` in the log. `ENXIO` if it has features
-/// that we do not have; those that only matter to writers are let pass when `read_only`. May sleep.
+/// Reads what never changes of the image with this header, called `names` in the log. `ENXIO` if it has
+/// features that we do not have; those that only matter to writers are let pass when `read_only`. May
+/// sleep.
 pub(super) fn fixed(
     objects: &Objects,
     names: &Names,
-    id: KVec<u8>,
+    header: &[u8],
     read_only: bool,
 ) -> Result<Fixed> {
-    let header = header_name(&id)?;
-    let call = |method, input: &[u8]| objects.call(&header, method, input);
+    let call = |method, input: &[u8]| objects.call(header, method, input);
 
     let size = ImageSize::decode(&call(method::GET_SIZE, &snap_input(NOSNAP))?);
     let order = size.map_err(bad_reply)?.order;
@@ -101,13 +87,7 @@ pub(super) fn fixed(
         pr_warn!("image {names}: {e}\n");
         ENXIO
     })?;
-    Ok(Fixed {
-        id,
-        header,
-        prefix,
-        layout,
-        features: features.features,
-    })
+    Ok(Fixed { prefix, layout })
 }
 
 /// Shows feature bits by name, and as a number.
@@ -124,10 +104,27 @@ impl fmt::Display for FeatureNames {
     }
 }
 
-/// The image's size and snapshots as they are now. May sleep.
-pub(super) fn head(objects: &Objects, header: &[u8]) -> Result<Head> {
-    let size = objects.call(header, method::GET_SIZE, &snap_input(NOSNAP))?;
-    let size = ImageSize::decode(&size).map_err(bad_reply)?.size;
+/// The image as it is now, its snapshot `snap_id` mapped, or itself with [`NOSNAP`]. `ENOENT` if there is
+/// no such snapshot. May sleep.
+pub(super) fn head(objects: &Objects, header: &[u8], snap_id: u64) -> Result<Arc<Head>> {
+    let call = |method, input: &[u8]| objects.call(header, method, input);
+    let snapc = snapshots(objects, header)?;
+    let size = ImageSize::decode(&call(method::GET_SIZE, &snap_input(snap_id))?);
+    // Which of them stand in the way was looked at when the image was opened.
+    let features = Features::decode(&call(method::GET_FEATURES, &features_input(true))?);
+    let flags = call(method::GET_FLAGS, &snap_input(snap_id))?;
+    let head = Head {
+        size: size.map_err(bad_reply)?.size,
+        snapc,
+        parent: None,
+        features: features.map_err(bad_reply)?.features,
+        flags: decode_u64(&flags, "image flags").map_err(bad_reply)?,
+    };
+    Ok(Arc::new(head, GFP_KERNEL)?)
+}
+
+/// The image's snapshots as they are now. May sleep.
+pub(super) fn snapshots(objects: &Objects, header: &[u8]) -> Result<Arc<Snapshots>> {
     let snaps = objects.call(header, method::GET_SNAPCONTEXT, &[])?;
     let SnapContextReply { seq, snaps } = SnapContextReply::decode(&snaps).map_err(bad_reply)?;
     // OSDs refuse a write whose snapshots are not in descending order, none above `seq`.
@@ -139,28 +136,19 @@ pub(super) fn head(objects: &Objects, header: &[u8]) -> Result<Head> {
         }
         above = snap;
     }
-    Ok(Head {
-        size,
-        snapc: Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?,
-    })
+    Ok(Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?)
 }
 
-/// The id and size of the snapshot `name`. `ENOENT` if there is none. May sleep.
-pub(super) fn find_snap(
-    objects: &Objects,
-    header: &[u8],
-    head: &Head,
-    name: &[u8],
-) -> Result<(u64, u64)> {
-    for &snap in &head.snapc.snaps {
+/// The id of the snapshot `name`. `ENOENT` if there is none. May sleep.
+pub(super) fn find_snap(objects: &Objects, header: &[u8], name: &[u8]) -> Result<u64> {
+    for &snap in &snapshots(objects, header)?.snaps {
         let output = match objects.call(header, method::GET_SNAPSHOT_NAME, &snap_input(snap)) {
             // Deleted since.
             Err(ENOENT) => continue,
             other => other?,
         };
         if decode_string(&output, MAX_NAME, "snapshot name").map_err(bad_reply)? == name {
-            let size = objects.call(header, method::GET_SIZE, &snap_input(snap))?;
-            return Ok((snap, ImageSize::decode(&size).map_err(bad_reply)?.size));
+            return Ok(snap);
         }
     }
     Err(ENOENT)

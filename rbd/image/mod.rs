@@ -2,11 +2,23 @@
 
 //! An open image: its metadata, and how they are kept up to date.
 
+// Used as soon as clones are served.
+#[allow(dead_code)]
+mod head;
 mod header;
 mod names;
 mod objects;
 mod open;
+#[allow(dead_code)]
+mod parent;
+mod source;
 mod watch;
+
+pub(crate) use head::Head;
+pub(crate) use objects::Objects;
+#[allow(unused_imports)]
+pub(crate) use parent::{Parent, ParentImage};
+pub(crate) use source::Source;
 
 use crate::{
     abstractions::{disk::DiskSize, limits::Limits, text::Text},
@@ -16,18 +28,12 @@ use crate::{
     },
 };
 use core::fmt::Write;
-use header::{Fixed, Head};
 use kernel::{
     prelude::*,
     sync::{Arc, Mutex, SpinLock},
 };
 use names::Names;
-use net_ceph::{
-    abstractions::workqueue::Queue,
-    osd_client::Snapshots,
-    proto::{cls::rbd::feature, osd_op::NOSNAP, striper::Layout},
-};
-pub(crate) use objects::Objects;
+use net_ceph::{abstractions::workqueue::Queue, proto::cls::rbd::feature};
 use watch::Watching;
 
 /// Features of images that we can map.
@@ -43,13 +49,15 @@ pub(crate) struct Image {
     names: Names,
     options: MapOptions,
     read_only: bool,
-    objects: Objects,
-    fixed: Fixed,
-    /// The snapshot that is mapped, and its size.
-    snap: Option<(u64, u64)>,
-    /// Held for a moment, by every write.
+    /// The pool with the header object.
+    header_io: Arc<Objects>,
+    image_id: KVec<u8>,
+    /// Name of the header object.
+    header: KVec<u8>,
+    source: Source,
+    /// Held for a moment, by every request.
     #[pin]
-    head: SpinLock<Head>,
+    head: SpinLock<Arc<Head>>,
     /// Held while the header is read: a later answer must not be replaced by an earlier one.
     #[pin]
     refreshing: Mutex<()>,
@@ -62,14 +70,14 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// How it is cut into objects.
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.fixed.layout
+    /// Where its bytes are.
+    pub(crate) fn source(&self) -> &Source {
+        &self.source
     }
 
-    /// What the names of its data objects begin with.
-    pub(crate) fn prefix(&self) -> &[u8] {
-        &self.fixed.prefix
+    /// The image as it is now.
+    pub(crate) fn head(&self) -> Arc<Head> {
+        self.head.lock().clone()
     }
 
     /// How it is mapped.
@@ -77,24 +85,14 @@ impl Image {
         &self.options
     }
 
-    /// Which snapshot is read, [`NOSNAP`] for the image itself.
-    pub(crate) fn snap_id(&self) -> u64 {
-        self.snap.map_or(NOSNAP, |(id, _)| id)
-    }
-
-    /// What writes tell the OSDs about the image's snapshots.
-    pub(crate) fn snap_context(&self) -> Arc<Snapshots> {
-        self.head.lock().snapc.clone()
-    }
-
     /// Whether writes are refused.
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only
     }
 
-    /// Where its objects are.
-    pub(crate) fn objects(&self) -> &Objects {
-        &self.objects
+    /// The pool with the header object.
+    pub(crate) fn header_io(&self) -> &Objects {
+        &self.header_io
     }
 
     /// The number of its device.
@@ -121,7 +119,7 @@ impl Mapping for Image {
     }
 
     fn limits(&self) -> Limits {
-        let layout = self.layout();
+        let layout = self.source.layout();
         // The objects of a set: no request is worth more.
         let set = layout.object_size().saturating_mul(layout.stripe_count());
         let set = u32::try_from(set).unwrap_or(u32::MAX);
@@ -133,7 +131,7 @@ impl Mapping for Image {
             discard_granularity: trim(self.options.alloc_size),
             max_discard: trim(set),
             max_write_zeroes: trim(set),
-            stable_writes: self.objects.checksums_data(),
+            stable_writes: self.header_io.checksums_data(),
         }
     }
 
@@ -146,49 +144,46 @@ impl Mapping for Image {
     }
 
     fn size(&self) -> u64 {
-        match self.snap {
-            Some((_, size)) => size,
-            None => self.head.lock().size,
-        }
+        self.head().size
     }
 
     fn features(&self) -> u64 {
-        self.fixed.features
+        self.head().features
     }
 
     fn names(&self) -> ImageNames<'_> {
         ImageNames {
             pool: &self.names.pool,
-            pool_id: self.objects.pool(),
+            pool_id: self.header_io.pool(),
             pool_ns: self.names.namespace(),
             image: &self.names.image,
-            image_id: &self.fixed.id,
+            image_id: &self.image_id,
             snap: self.names.snap.as_deref().unwrap_or(NO_SNAP),
-            snap_id: self.snap_id(),
+            snap_id: self.source.snap_id(),
         }
     }
 
     fn client_id(&self) -> u64 {
-        self.objects.client_id()
+        self.header_io.client_id()
     }
 
     fn client_addr(&self, out: &mut Text<'_>) -> Result {
-        match self.objects.client_addr() {
+        match self.header_io.client_addr() {
             (Some(addr), nonce) => Ok(write!(out, "{addr}/{nonce}")?),
             (None, nonce) => Ok(write!(out, "(none)/{nonce}")?),
         }
     }
 
     fn cluster_fsid(&self) -> [u8; 16] {
-        self.objects.cluster_fsid()
+        self.header_io.cluster_fsid()
     }
 
     fn refresh(&self) -> Result {
         let _order = self.refreshing.lock();
-        let head = header::head(&self.objects, &self.fixed.header)?;
+        let head = header::head(&self.header_io, &self.header, self.source.snap_id())?;
         let size = head.size;
         let old = core::mem::replace(&mut *self.head.lock(), head);
-        if old.size != size && self.snap.is_none() {
+        if old.size != size {
             if let Some(disk) = &*self.disk.lock() {
                 disk.set(size);
             }

@@ -6,6 +6,7 @@ use super::{
     header,
     names::{Names, Printable},
     objects::Objects,
+    source::Source,
     watch::Watching,
     Image,
 };
@@ -43,7 +44,10 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
                 pr_info!("pool {} does not exist\n", Printable(&names.pool));
             }
         })?;
-    let objects = Objects::new(client, pool_id, names.namespace())?;
+    let objects = Arc::new(
+        Objects::new(client, pool_id, names.namespace())?,
+        GFP_KERNEL,
+    )?;
 
     let missing = |e: &Error| {
         if *e == ENOENT {
@@ -57,28 +61,23 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
         }
         id => id.inspect_err(missing)?,
     };
+    let header = header::header_name(&image_id)?;
     // From here on we are told of changes. A reader does without: it may not be allowed to watch.
     let watching = if read_only {
         None
     } else {
-        let header = header::header_name(&image_id)?;
         Some(Watching::begin(&objects, &header, queue).inspect_err(missing)?)
     };
-    let fixed = header::fixed(&objects, &names, image_id, read_only).inspect_err(missing)?;
-    let head = header::head(&objects, &fixed.header)?;
-    let snap = match &names.snap {
-        Some(name) => {
-            let found = header::find_snap(&objects, &fixed.header, &head, name);
-            Some(found.inspect_err(missing)?)
-        }
-        None => None,
+    let fixed = header::fixed(&objects, &names, &header, read_only).inspect_err(missing)?;
+    let snap_id = match &names.snap {
+        Some(name) => header::find_snap(&objects, &header, name).inspect_err(missing)?,
+        None => NOSNAP,
     };
-    if fixed.features & feature::LAYERING != 0 {
-        let snap = snap.map_or(NOSNAP, |(id, _)| id);
-        header::check_parent(&objects, &names, &fixed.header, snap)?;
+    let head = header::head(&objects, &header, snap_id).inspect_err(missing)?;
+    if head.features & feature::LAYERING != 0 {
+        header::check_parent(&objects, &names, &header, snap_id)?;
     }
-    if (options.exclusive || options.lock_on_read) && fixed.features & feature::EXCLUSIVE_LOCK == 0
-    {
+    if (options.exclusive || options.lock_on_read) && head.features & feature::EXCLUSIVE_LOCK == 0 {
         pr_warn!("image {names}: exclusive-lock feature is not enabled\n");
         return Err(EINVAL);
     }
@@ -90,15 +89,17 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
         );
     }
 
+    let source = Source::new(objects.clone(), fixed.layout, fixed.prefix, snap_id);
     let image = Arc::pin_init(
         pin_init!(Image {
             id,
             names,
             options,
             read_only,
-            objects,
-            fixed,
-            snap,
+            header_io: objects,
+            image_id,
+            header,
+            source,
             head <- new_spinlock!(head),
             refreshing <- new_mutex!(()),
             disk <- new_mutex!(None),

@@ -128,7 +128,7 @@ impl Watcher {
 
     /// Begins the broken watch of `image` anew, or leaves it for later.
     fn watch_again(self: &Arc<Self>, image: &Image) {
-        match self.watch(&image.objects, &image.fixed.header) {
+        match self.watch(image.header_io(), &image.header) {
             Ok(()) => self.state.lock().stale = true,
             Err(e) => {
                 pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());

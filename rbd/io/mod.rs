@@ -69,12 +69,12 @@ impl Driver for Image {
             rq.finish(Err(e));
         }
         if last && held_back {
-            this.objects().osd().flush_submissions();
+            this.source().data().osd().flush_submissions();
         }
     }
 
     fn commit_rqs(this: ArcBorrow<'_, Self>) {
-        this.objects().osd().flush_submissions();
+        this.source().data().osd().flush_submissions();
     }
 }
 
@@ -93,6 +93,7 @@ fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool, held_back: &mut 
     }
     let mut data = matches!(want, Want::Read | Want::Write).then(|| rq.data());
     let mut extents = image
+        .source()
         .layout()
         .extents(rq.offset(), rq.len().into())
         .peekable();
@@ -107,7 +108,7 @@ fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool, held_back: &mut 
         let Some(op) = ObjectOp::plan(
             want,
             &extent,
-            image.layout().object_size(),
+            image.source().layout().object_size(),
             image.options().alloc_size.into(),
         ) else {
             continue;

@@ -59,7 +59,7 @@ impl Part {
     /// Makes room. May sleep.
     pub(super) fn new(image: &Image) -> Result<Self> {
         Ok(Self {
-            osd: OsdRequest::new(image.objects().osd())?,
+            osd: OsdRequest::new(image.source().data().osd())?,
             under_way: Arc::pin_init(
                 pin_init!(UnderWay {
                     work <- new_spinlock!(None),
@@ -104,8 +104,8 @@ impl Part {
         data: Option<DataCursor>,
         last: bool,
     ) -> Result {
-        let objects = image.objects();
-        let name = ObjectName::new(image.prefix(), object).map_err(|e| e.to_errno())?;
+        let objects = image.source().data();
+        let name = ObjectName::new(image.source().prefix(), object).map_err(|e| e.to_errno())?;
         self.osd.prepare(self.under_way.clone(), |p: &mut Params| {
             p.pool = objects.pool();
             p.namespace.set(objects.namespace())?;
@@ -113,14 +113,14 @@ impl Part {
             p.data = data;
             if op.writes() {
                 let now = wall_time();
-                p.snapc = Some(image.snap_context());
+                p.snapc = Some(image.head().snapc.clone());
                 // Seconds have 32 bits on the wire.
                 p.mtime = Timespec {
                     sec: now.sec as u32,
                     nsec: now.nsec,
                 };
             } else {
-                p.snapid = image.snap_id();
+                p.snapid = image.source().snap_id();
             }
             push_ops(image, op, p)
         })?;
@@ -130,7 +130,7 @@ impl Part {
 
 /// Appends what an OSD is to do for `op`.
 fn push_ops(image: &Image, op: ObjectOp, p: &mut Params) -> Result {
-    let object_size = image.layout().object_size();
+    let object_size = image.source().layout().object_size();
     if matches!(op, ObjectOp::Write { .. } | ObjectOp::WriteFull { .. }) {
         // An OSD that cannot take the hint goes on without it.
         p.push_op(OsdOp {

@@ -9,6 +9,7 @@
 
 static const unsigned int RBD_BLK_FEAT_STABLE_WRITES = (__force unsigned int)BLK_FEAT_STABLE_WRITES;
 static const unsigned int RBD_REQ_OP_MASK = (__force unsigned int)REQ_OP_MASK;
+static const unsigned int RBD_BLK_STS_RESOURCE = (__force unsigned int)BLK_STS_RESOURCE;
 
 bool rbd_single_major(void);
 unsigned int rbd_num_present_cpus(void);

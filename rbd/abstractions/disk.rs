@@ -24,19 +24,28 @@ use net_ceph::abstractions::errno::EINPROGRESS;
 
 /// What stands behind a disk.
 pub(crate) trait Driver: Sized + Send + Sync + 'static {
-    /// State of a request under way, made once per tag.
-    type Tag: Send + Sync;
-
-    /// Makes the state of a tag. May sleep.
-    fn new_tag(&self) -> Result<Self::Tag>;
+    /// What a tag keeps from one of its requests to the next. Its default must be small and cheap: there
+    /// are very many tags, most of which never see a request.
+    type Tag: Default + Send + Sync;
 
     /// Takes a request on. May sleep, in a scope where allocations do no I/O. With `last` unset
     /// more requests follow at once, or else [`commit_rqs`](Self::commit_rqs).
-    fn queue_rq(this: ArcBorrow<'_, Self>, rq: ARef<Request<Self>>, last: bool);
+    fn queue_rq(
+        this: ArcBorrow<'_, Self>,
+        rq: ARef<Request<Self>>,
+        last: bool,
+    ) -> Result<(), Busy<Self>>;
 
     /// No request follows the last one after all. May sleep, as above.
     fn commit_rqs(this: ArcBorrow<'_, Self>);
 }
+
+/// A request that cannot be taken on now, for lack of memory: it is handed over again when another
+/// request of the disk has ended, or else in some milliseconds.
+///
+/// Nothing of it may be under way: a request to which there are other references ends with the last of
+/// these instead, as any other does.
+pub(crate) struct Busy<D: Driver>(pub(crate) ARef<Request<D>>);
 
 /// How a disk is to be.
 pub(crate) struct DiskParams<'a> {

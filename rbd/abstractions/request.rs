@@ -70,6 +70,17 @@ impl<D: Driver> Request<D> {
         unsafe { ARef::from_raw(NonNull::new_unchecked(rq.cast())) }
     }
 
+    /// Returns a request to the block layer as if it had not been started; `false` if others refer to
+    /// it, so that it ends when they let go.
+    pub(super) fn give_back(rq: ARef<Self>) -> bool {
+        // `rq` is one reference, so where there is one there is nobody who could make more.
+        let only = rq.pdu().refs.load(ordering::Acquire) == 1;
+        if only {
+            core::mem::forget(rq);
+        }
+        only
+    }
+
     fn raw(&self) -> *mut bindings::request {
         self.0.get()
     }
@@ -171,11 +182,11 @@ impl<D: Driver> Pdu<D> {
     }
 
     /// Private data of a new request.
-    pub(super) fn new(driver: &D) -> Result<Self> {
-        Ok(Self {
+    pub(super) fn new() -> Self {
+        Self {
             refs: Atomic::new(0),
             result: Atomic::new(UNFINISHED),
-            tag: driver.new_tag()?,
-        })
+            tag: D::Tag::default(),
+        }
     }
 }

@@ -6,12 +6,12 @@
 
 use super::{
     bindings,
-    disk::Driver,
+    disk::{Busy, Driver},
     request::{Pdu, Request},
 };
 use core::marker::PhantomData;
 use kernel::{
-    error::{from_result, to_result},
+    error::to_result,
     ffi,
     prelude::*,
     sync::{Arc, ArcBorrow},
@@ -23,7 +23,7 @@ use net_ceph::abstractions::task::NoIoScope;
 ///
 /// # Invariants
 ///
-/// `raw` was set up by `blk_mq_alloc_tag_set()`, with the pointer of `driver` as its `driver_data`.
+/// `raw` was set up by `blk_mq_alloc_tag_set()`.
 #[pin_data(PinnedDrop)]
 pub(super) struct TagSet<D: Driver> {
     #[pin]
@@ -34,7 +34,6 @@ pub(super) struct TagSet<D: Driver> {
 impl<D: Driver> TagSet<D> {
     /// One hardware queue per CPU, with `depth` tags each. May sleep.
     pub(super) fn new(driver: Arc<D>, depth: u32) -> impl PinInit<Self, Error> {
-        let data = Arc::as_ptr(&driver).cast_mut();
         // INVARIANT: As set up here.
         try_pin_init!(Self {
             raw <- Opaque::try_ffi_init(move |slot: *mut bindings::blk_mq_tag_set| {
@@ -47,7 +46,6 @@ impl<D: Driver> TagSet<D> {
                 set.cmd_size = size_of::<Pdu<D>>() as u32;
                 // Submission may sleep: it takes the client's locks and writes to sockets.
                 set.flags = bindings::BLK_MQ_F_BLOCKING;
-                set.driver_data = data.cast();
                 // SAFETY: `slot` is valid for writes.
                 unsafe { slot.write(set) };
                 // SAFETY: `slot` was initialised above and is pinned.
@@ -108,8 +106,15 @@ impl<D: Driver> Callbacks<D> {
         // data `init_request` has set up.
         let (driver, rq, last) =
             unsafe { (Self::driver(hctx), Request::start((*bd).rq), (*bd).last) };
-        D::queue_rq(driver, rq, last);
-        bindings::BLK_STS_OK as bindings::blk_status_t
+        let given_back = match D::queue_rq(driver, rq, last) {
+            Ok(()) => false,
+            Err(Busy(rq)) => Request::give_back(rq),
+        };
+        if given_back {
+            bindings::RBD_BLK_STS_RESOURCE as bindings::blk_status_t
+        } else {
+            bindings::BLK_STS_OK as bindings::blk_status_t
+        }
     }
 
     /// # Safety
@@ -125,19 +130,14 @@ impl<D: Driver> Callbacks<D> {
     ///
     /// For the block layer alone, with a [`TagSet<D>`] and one of its requests.
     unsafe extern "C" fn init_request(
-        set: *mut bindings::blk_mq_tag_set,
+        _set: *mut bindings::blk_mq_tag_set,
         rq: *mut bindings::request,
         _hctx: ffi::c_uint,
         _node: ffi::c_int,
     ) -> ffi::c_int {
-        from_result(|| {
-            // SAFETY: By the type invariant of `TagSet`, which owns the set.
-            let driver = unsafe { ArcBorrow::from_raw((*set).driver_data.cast::<D>()) };
-            let pdu = Pdu::new(&*driver)?;
-            // SAFETY: The private data of a new request is ours to initialise.
-            unsafe { Pdu::of(rq).write(pdu) };
-            Ok(0)
-        })
+        // SAFETY: The private data of a new request is ours to initialise.
+        unsafe { Pdu::<D>::of(rq).write(Pdu::new()) };
+        0
     }
 
     /// # Safety

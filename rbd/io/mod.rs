@@ -2,17 +2,16 @@
 
 //! Requests of the block layer become requests to objects.
 //!
-//! No request is longer than an object, so it concerns two objects at most. What is needed for the one
-//! that most requests concern is made with the tag, what is needed for the other when a request of
-//! the tag first concerns two; both are used again and again. A request ends when its last part
-//! lets go of it.
+//! No request is longer than an object, so it concerns two objects at most. What is needed for each is
+//! made when a request of the tag first needs it, and used again and again. A request ends when its
+//! last part lets go of it.
 
 mod part;
 pub mod plan;
 
 use crate::{
     abstractions::{
-        disk::Driver,
+        disk::{Busy, Driver},
         request::{Op, Request},
     },
     image::Image,
@@ -25,38 +24,34 @@ use part::Part;
 use plan::{ObjectOp, Want};
 
 /// What a tag has for its requests.
+#[derive(Default)]
 pub(crate) struct Tag {
-    first: Part,
-    second: SetOnce<Part>,
+    parts: [SetOnce<Part>; 2],
 }
 
 impl Tag {
     /// Room for the part `index` of a request. May sleep.
     fn part(&self, image: &Image, index: usize) -> Result<&Part> {
-        match index {
-            0 => return Ok(&self.first),
-            1 => {}
-            _ => return Err(EIO),
-        }
-        if self.second.as_ref().is_none() {
+        let part = self.parts.get(index).ok_or(EIO)?;
+        if part.as_ref().is_none() {
             // A tag has one request at a time, so nobody else does the same.
-            self.second.populate(Part::new(image)?);
+            part.populate(Part::new(image)?);
         }
-        self.second.as_ref().ok_or(EIO)
+        part.as_ref().ok_or(EIO)
     }
 }
 
 impl Driver for Image {
     type Tag = Tag;
 
-    fn new_tag(&self) -> Result<Tag> {
-        Ok(Tag {
-            first: Part::new(self)?,
-            second: SetOnce::new(),
-        })
-    }
-
-    fn queue_rq(this: ArcBorrow<'_, Self>, rq: ARef<Request<Self>>, last: bool) {
+    fn queue_rq(
+        this: ArcBorrow<'_, Self>,
+        rq: ARef<Request<Self>>,
+        last: bool,
+    ) -> Result<(), Busy<Self>> {
+        if rq.tag().part(&this, 0).is_err() {
+            return Err(Busy(rq));
+        }
         let mut held_back = false;
         if let Err(e) = submit(&this, &rq, last, &mut held_back) {
             pr_warn!(
@@ -71,6 +66,7 @@ impl Driver for Image {
         if last && held_back {
             this.source().data().osd().flush_submissions();
         }
+        Ok(())
     }
 
     fn commit_rqs(this: ArcBorrow<'_, Self>) {

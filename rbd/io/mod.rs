@@ -8,6 +8,7 @@
 
 mod part;
 pub mod plan;
+pub mod step;
 
 use crate::{
     abstractions::{
@@ -106,6 +107,8 @@ fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool, held_back: &mut 
             &extent,
             image.source().layout().object_size(),
             image.options().alloc_size.into(),
+            0,
+            false,
         ) else {
             continue;
         };

@@ -146,6 +146,9 @@ fn push_ops(image: &Image, op: ObjectOp, p: &mut Params) -> Result {
             flags: flags::OP_FAILOK,
         })?;
     }
+    if op == ObjectOp::Hide {
+        p.push_op(Op::Create)?;
+    }
     p.push_op(match op {
         ObjectOp::Read { offset, length } => Op::Read { offset, length },
         ObjectOp::Write { offset, length } => Op::Write { offset, length },
@@ -153,6 +156,7 @@ fn push_ops(image: &Image, op: ObjectOp, p: &mut Params) -> Result {
         ObjectOp::Zero { offset, length } => Op::Zero { offset, length },
         ObjectOp::Truncate { size } => Op::Truncate { size },
         ObjectOp::Delete => Op::Delete,
+        ObjectOp::Hide => Op::Truncate { size: 0 },
     })
 }
 

@@ -57,16 +57,23 @@ pub enum ObjectOp {
     },
     /// Delete it.
     Delete,
+    /// Make it an empty object, which hides what the parent image has of it.
+    Hide,
 }
 
 impl ObjectOp {
     /// What to do for `want` on `extent`, where objects have `object_size` bytes and
-    /// `alloc_size`, a power of two, is the least that discarding can free. `None`: nothing.
+    /// `alloc_size`, a power of two, is the least that discarding can free. The parent image has
+    /// `behind` bytes of this object; `snaps` says whether the image has snapshots. `None`: nothing.
+    ///
+    /// An object with something behind is never deleted, as the parent's bytes would show again.
     pub fn plan(
         want: Want,
         extent: &ObjectExtent,
         object_size: u64,
         alloc_size: u64,
+        behind: u64,
+        snaps: bool,
     ) -> Option<Self> {
         let (offset, length) = (extent.offset, extent.length);
         let end = offset.saturating_add(length);
@@ -74,22 +81,26 @@ impl ObjectOp {
             Want::Read => Some(Self::Read { offset, length }),
             Want::Write if offset == 0 && length == object_size => Some(Self::WriteFull { length }),
             Want::Write => Some(Self::Write { offset, length }),
-            Want::Zero => Some(Self::clear(offset, end, object_size)),
+            // Snapshots must get the parent's bytes first, and with those the object exists.
+            Want::Zero if offset == 0 && end == object_size && behind > 0 && !snaps => {
+                Some(Self::Hide)
+            }
+            Want::Zero => Some(Self::clear(offset, end, object_size, behind)),
             // An object that is the unit of allocation as a whole may still be cut short.
             Want::Discard if alloc_size == object_size && end == object_size => {
-                Some(Self::clear(offset, end, object_size))
+                Some(Self::clear(offset, end, object_size, behind))
             }
             Want::Discard => {
                 let offset = offset.checked_next_multiple_of(alloc_size)?;
                 let end = end.saturating_sub(end.checked_rem(alloc_size)?);
-                (offset < end).then(|| Self::clear(offset, end, object_size))
+                (offset < end).then(|| Self::clear(offset, end, object_size, behind))
             }
         }
     }
 
-    fn clear(offset: u64, end: u64, object_size: u64) -> Self {
+    fn clear(offset: u64, end: u64, object_size: u64, behind: u64) -> Self {
         match (offset, end == object_size) {
-            (0, true) => Self::Delete,
+            (0, true) if behind == 0 => Self::Delete,
             (_, true) => Self::Truncate { size: offset },
             (_, false) => Self::Zero {
                 offset,

@@ -18,8 +18,12 @@ pub mod options;
 #[path = "../../../rbd/control/map_spec/mod.rs"]
 pub mod map_spec;
 
-#[path = "../../../rbd/io/plan.rs"]
-pub mod io_plan;
+/// The block driver's pure part of an object request.
+#[path = "../../../rbd/io"]
+pub mod io {
+    pub mod plan;
+    pub mod step;
+}
 
 // The name by which the block driver knows the client's crate.
 extern crate self as net_ceph;

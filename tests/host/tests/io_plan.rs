@@ -2,7 +2,7 @@
 
 //! Which object operation serves which piece of an image request.
 
-use ceph_proto_host::io_plan::{ObjectOp, Want};
+use ceph_proto_host::io::plan::{ObjectOp, Want};
 use ceph_proto_host::proto::striper::ObjectExtent;
 use proptest::prelude::*;
 
@@ -10,13 +10,24 @@ const M: u64 = 1 << 20;
 const K: u64 = 1 << 10;
 
 fn plan(want: Want, offset: u64, length: u64, alloc_size: u64) -> Option<ObjectOp> {
+    plan_clone(want, offset, length, alloc_size, 0, false)
+}
+
+fn plan_clone(
+    want: Want,
+    offset: u64,
+    length: u64,
+    alloc_size: u64,
+    behind: u64,
+    snaps: bool,
+) -> Option<ObjectOp> {
     let extent = ObjectExtent {
         object: 7,
         offset,
         length,
         image_offset: 0,
     };
-    ObjectOp::plan(want, &extent, 4 * M, alloc_size)
+    ObjectOp::plan(want, &extent, 4 * M, alloc_size, behind, snaps)
 }
 
 #[test]
@@ -100,6 +111,42 @@ fn discards_are_rounded_inwards() {
         Some(ObjectOp::Truncate { size: M })
     );
     assert_eq!(plan(Want::Discard, 0, 3 * M, 4 * M), None);
+}
+
+#[test]
+fn objects_of_a_clone_are_hidden_not_deleted() {
+    for behind in [1, 4 * M] {
+        for snaps in [false, true] {
+            assert_eq!(
+                plan_clone(Want::Discard, 0, 4 * M, 64 * K, behind, snaps),
+                Some(ObjectOp::Truncate { size: 0 })
+            );
+            assert_eq!(
+                plan_clone(Want::Discard, 0, 4 * M, 4 * M, behind, snaps),
+                Some(ObjectOp::Truncate { size: 0 })
+            );
+            assert_eq!(
+                plan_clone(Want::Zero, 0, 4 * M, 64 * K, behind, snaps),
+                Some(if snaps {
+                    ObjectOp::Truncate { size: 0 }
+                } else {
+                    ObjectOp::Hide
+                })
+            );
+            assert_eq!(
+                plan_clone(Want::Zero, M, 3 * M, 64 * K, behind, snaps),
+                Some(ObjectOp::Truncate { size: M })
+            );
+            assert_eq!(
+                plan_clone(Want::Write, 0, 4 * M, 64 * K, behind, snaps),
+                Some(ObjectOp::WriteFull { length: 4 * M })
+            );
+        }
+    }
+    assert_eq!(
+        plan_clone(Want::Zero, 0, 4 * M, 64 * K, 0, true),
+        Some(ObjectOp::Delete)
+    );
 }
 
 proptest! {

@@ -223,7 +223,7 @@ impl Connection {
                     let msg = Incoming {
                         header: &header,
                         front,
-                        data: &[],
+                        data: KVVec::new(),
                         con: self,
                     };
                     ops.dispatch(msg);

@@ -23,6 +23,8 @@ pub enum Recovery {
 pub enum DataTarget {
     /// Nobody wants the message.
     Skip,
+    /// Nowhere: the message is wanted without its data.
+    Discard,
     /// Into memory that the messenger allocates as bytes arrive.
     Buffer,
     /// Straight into the owner's memory, which must hold the whole segment.
@@ -36,7 +38,7 @@ pub struct Incoming<'a> {
     /// Front segment.
     pub front: &'a [u8],
     /// Data segment, if it went to [`DataTarget::Buffer`].
-    pub data: &'a [u8],
+    pub data: KVVec<u8>,
     /// The connection it came by.
     pub con: &'a Arc<Connection>,
 }

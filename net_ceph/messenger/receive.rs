@@ -23,6 +23,8 @@ const DATA_STEP: usize = 64 * 1024;
 /// Where the bytes of the data segment in progress go.
 enum Place {
     Buffer(KVVec<u8>),
+    /// Nowhere; the buffer is for what was received last.
+    Discard(KVVec<u8>),
     Cursor(DataCursor),
 }
 
@@ -107,7 +109,8 @@ impl Receive {
         let place = match target {
             DataTarget::Cursor(cursor) if cursor.remaining() < left => return Err(EBADMSG),
             DataTarget::Cursor(cursor) => Place::Cursor(cursor),
-            DataTarget::Buffer | DataTarget::Skip => Place::Buffer(KVVec::new()),
+            DataTarget::Buffer => Place::Buffer(KVVec::new()),
+            DataTarget::Discard | DataTarget::Skip => Place::Discard(KVVec::new()),
         };
         self.pending = Some(Pending {
             header,
@@ -144,15 +147,18 @@ impl Receive {
     }
 
     /// The message is verified: shows `f` its header, front and data.
-    pub(super) fn finish<R>(&mut self, f: impl FnOnce(&MsgHeader, &[u8], &[u8]) -> R) -> Option<R> {
+    pub(super) fn finish<R>(
+        &mut self,
+        f: impl FnOnce(&MsgHeader, &[u8], KVVec<u8>) -> R,
+    ) -> Option<R> {
         let pending = self.pending.take()?;
         // A cursor into the owner's memory goes before the owner may let go of that memory.
         let buffer = match pending.place {
             Place::Buffer(buf) => buf,
-            Place::Cursor(_) => KVVec::new(),
+            Place::Cursor(_) | Place::Discard(_) => KVVec::new(),
         };
         let front = self.buf.get(pending.front.clone()).unwrap_or(&[]);
-        Some(f(&pending.header, front, &buffer))
+        Some(f(&pending.header, front, buffer))
     }
 
     /// Reads from the socket: more bytes, so that in the end `total` are there. `Ok(0)`: the peer closed.
@@ -210,6 +216,7 @@ impl Pending {
             Place::Cursor(cursor) => {
                 cursor.copy_from(bytes);
             }
+            Place::Discard(_) => {}
         }
         self.left = self.left.saturating_sub(bytes.len());
         Ok(())
@@ -217,6 +224,7 @@ impl Pending {
 
     /// Receives straight into place.
     fn receive(&mut self, socket: &Socket<Events>) -> Result<usize> {
+        let discard = matches!(self.place, Place::Discard(_));
         let n = match &mut self.place {
             Place::Cursor(cursor) => {
                 let before = cursor.clone();
@@ -226,7 +234,7 @@ impl Pending {
                 }
                 n
             }
-            Place::Buffer(buf) => {
+            Place::Buffer(buf) | Place::Discard(buf) => {
                 let at = buf.len();
                 buf.resize(at.saturating_add(self.left.min(DATA_STEP)), 0, GFP_KERNEL)?;
                 let got = socket.recv(buf.get_mut(at..).unwrap_or(&mut []));
@@ -234,6 +242,9 @@ impl Pending {
                 let n = got?;
                 if self.checked {
                     self.crc = crc32c(self.crc, buf.get(at..).unwrap_or(&[]));
+                }
+                if discard {
+                    buf.clear();
                 }
                 n
             }

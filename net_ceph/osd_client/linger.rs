@@ -6,6 +6,7 @@
 //! Which watches are to be renewed or pinged is decided by the client's work item; their events are
 //! delivered by another one, as their receivers may take their time.
 
+use super::io_ctx::IoCtx;
 use super::name::NameBuf;
 use super::params::Params;
 use super::request::{Completion, OsdRequest};
@@ -13,12 +14,11 @@ use super::sync_call::copy;
 use super::OsdClient;
 use crate::abstractions::errno::{ECANCELED, ENOTCONN};
 use crate::abstractions::task::NoIoScope;
-use crate::abstractions::time::{boot_ns, wall_time};
+use crate::abstractions::time::boot_ns;
 use crate::proto::error::ProtoError;
 use crate::proto::osd_op::op::WatchOp;
 use crate::proto::osd_op::Op;
 use crate::proto::osdmap::{Interval, OsdMap, PgId};
-use crate::proto::types::Timespec;
 use crate::proto::watch::{encode_notify_ack, WatchEvent, WatchNotify};
 use kernel::{
     new_mutex,
@@ -80,10 +80,9 @@ struct Inner {
 /// A watch, as the client holds it.
 #[pin_data]
 pub(super) struct Linger {
-    client: Arc<OsdClient>,
+    /// Where the object is.
+    pub(super) io: IoCtx,
     pub(super) cookie: u64,
-    pub(super) pool: u64,
-    pub(super) namespace: NameBuf<64>,
     pub(super) object: NameBuf<128>,
     receiver: Arc<dyn WatchEvents>,
     /// Registers and renews it.
@@ -138,14 +137,19 @@ impl Watch {
             .map_err(ProtoError::to_errno)?;
         let data = copy(&payload)?;
         let input_len = u32::try_from(payload.len())?;
-        let req = OsdRequest::new(&linger.client)?;
+        let req = linger.io.request()?;
         req.prepare(Arc::new(Ignore, GFP_KERNEL)?, |p| {
             linger.address(p)?;
             p.push_op(Op::NotifyAck { input_len })?;
             p.data = Some(data.cursor());
             Ok(())
         })?;
-        linger.client.submit(&req, true)
+        linger.client().submit(&req, true)
+    }
+
+    /// The number that the OSD knows it by, with our client's: unique among our client's watches.
+    pub fn cookie(&self) -> u64 {
+        self.0.cookie
     }
 
     /// Ends the watch, as dropping it does.
@@ -155,33 +159,38 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         let linger = &self.0;
-        let client = &linger.client;
+        let client = linger.client();
         linger.inner.lock().state = State::Ended;
         client.lingers.lock().retain(|l| !Arc::ptr_eq(l, linger));
         client.cancel(&linger.register, ECANCELED);
         client.cancel(&linger.ping, ECANCELED);
         // Waits for an event that is being delivered.
         drop(linger.delivery.lock());
-        let unwatched = client.run_uninterruptible(|p| linger.fill(p, WatchOp::Unwatch, 0));
-        if let Err(e) = unwatched {
-            pr_warn!("cannot end a watch: {}\n", e.to_errno());
+        let unwatched = linger
+            .io
+            .run_uninterruptible(|p| linger.fill(p, WatchOp::Unwatch, 0));
+        // A group that was cancelled leaves it to the OSD, which hears no more of us.
+        let cancelled = linger.io.group().cancelled().is_some();
+        match unwatched {
+            Err(e) if !cancelled => pr_warn!("cannot end a watch: {}\n", e.to_errno()),
+            _ => {}
         }
     }
 }
 
 impl Linger {
+    fn client(&self) -> &Arc<OsdClient> {
+        self.io.osd()
+    }
+
     fn address(&self, p: &mut Params) -> Result {
-        p.address(self.pool, self.namespace.get(), self.object.get())
+        self.io.address(p, self.object.get())
     }
 
     /// Makes a request one about this watch.
     fn fill(&self, p: &mut Params, op: WatchOp, generation: u32) -> Result {
         self.address(p)?;
-        let now = wall_time();
-        p.mtime = Timespec {
-            sec: now.sec as u32,
-            nsec: now.nsec,
-        };
+        p.set_mtime();
         p.push_op(Op::Watch {
             cookie: self.cookie,
             op,
@@ -191,15 +200,15 @@ impl Linger {
 
     /// The interval of the watched object's group.
     pub(super) fn interval(&self, map: &OsdMap) -> Option<(PgId, Interval)> {
-        let pool = map.pool(self.pool)?;
-        let pg = pool.object_to_pg(self.namespace.get(), self.object.get());
+        let pool = map.pool(self.io.pool())?;
+        let pg = pool.object_to_pg(self.io.namespace(), self.object.get());
         Some((pg, map.interval(pg).ok()?))
     }
 
     /// Whether the OSD has forgotten the watch, as far as we can tell.
     fn is_forgotten(&self, inner: &Inner, map: &OsdMap) -> bool {
         let (osd, incarnation) = inner.home;
-        let session = self.client.session(osd);
+        let session = self.client().session(osd);
         if session.map_or(0, |s| s.incarnation()) != incarnation {
             return true;
         }
@@ -222,7 +231,7 @@ impl Linger {
                 (WatchOp::Reconnect, &self.register, false)
             }
             State::Registered if self.ping.is_idle() && now >= inner.next_ping => {
-                inner.next_ping = now.saturating_add(self.client.keepalive_ns());
+                inner.next_ping = now.saturating_add(self.client().keepalive_ns());
                 (WatchOp::Ping, &self.ping, true)
             }
             _ => return Ok(()),
@@ -230,14 +239,14 @@ impl Linger {
         let generation = inner.generation;
         drop(inner);
         let done = Done {
-            client: self.client.clone(),
+            client: self.client().clone(),
             cookie: self.cookie,
             ping,
         };
         req.prepare(Arc::new(done, GFP_KERNEL)?, |p| {
             self.fill(p, op, generation)
         })?;
-        self.client.submit(req, true)
+        self.client().submit(req, true)
     }
 
     /// The request that registers or renews the watch was answered.
@@ -250,7 +259,7 @@ impl Linger {
             Ok(_) => {
                 inner.state = State::Registered;
                 inner.home = req.answered();
-                inner.next_ping = boot_ns().saturating_add(self.client.keepalive_ns());
+                inner.next_ping = boot_ns().saturating_add(self.client().keepalive_ns());
             }
             Err(e) => self.fail(inner, e),
         }
@@ -276,7 +285,7 @@ impl Linger {
         if queued.is_err() {
             pr_warn!("no memory to tell of a broken watch: {}\n", e.to_errno());
         }
-        self.client.kick_delivery();
+        self.client().kick_delivery();
     }
 
     fn on_notify(&self, n: &WatchNotify<'_>) -> Result {
@@ -299,7 +308,7 @@ impl Linger {
                 };
                 inner.events.push(event, GFP_KERNEL)?;
                 drop(inner);
-                self.client.kick_delivery();
+                self.client().kick_delivery();
             }
             WatchEvent::NotifyComplete => {}
         }
@@ -336,54 +345,51 @@ impl Linger {
     }
 }
 
-impl OsdClient {
+impl IoCtx {
     /// Watches an object. `ENOENT` if there is none, otherwise as other synchronous calls. Sleeps.
-    pub fn watch(
-        self: &Arc<Self>,
-        pool: u64,
-        namespace: &[u8],
-        object: &[u8],
-        events: Arc<dyn WatchEvents>,
-    ) -> Result<Watch> {
-        let mut namespace_buf = NameBuf::default();
-        namespace_buf.set(namespace)?;
+    pub fn watch(&self, object: &[u8], events: Arc<dyn WatchEvents>) -> Result<Watch> {
+        let client = self.osd();
         let mut object_buf = NameBuf::default();
         object_buf.set(object)?;
         let linger = Arc::pin_init(
             try_pin_init!(Linger {
-                client: self.clone(),
-                cookie: self.last_cookie.fetch_add(1, Relaxed).wrapping_add(1),
-                pool,
-                namespace: namespace_buf,
+                io: self.clone(),
+                cookie: client.new_cookie(),
                 object: object_buf,
                 receiver: events,
-                register: OsdRequest::new(self)?,
-                ping: OsdRequest::new(self)?,
+                register: self.request()?,
+                ping: self.request()?,
                 inner <- new_mutex!(Inner::new(), "net_ceph::osd_client::Linger"),
                 delivery <- new_mutex!((), "net_ceph::osd_client::Linger::delivery"),
             }? Error),
             GFP_KERNEL,
         )?;
-        if let Some(map) = self.osdmap() {
+        if let Some(map) = client.osdmap() {
             linger.inner.lock().interval = linger.interval(&map);
         }
         let noio = NoIoScope::enter();
-        self.lingers.lock().push(linger.clone(), GFP_KERNEL)?;
+        client.lingers.lock().push(linger.clone(), GFP_KERNEL)?;
         drop(noio);
         let registered = self.run_with(&linger.register, |p| linger.fill(p, WatchOp::Watch, 0));
         match registered {
             Ok(_) => {
                 linger.on_registered(&linger.register, registered);
                 // The work item looks whether it was forgotten in the meantime, and pings from now on.
-                self.kick(0);
+                client.kick(0);
                 Ok(Watch(linger))
             }
             Err(e) => {
                 linger.inner.lock().state = State::Ended;
-                self.lingers.lock().retain(|l| !Arc::ptr_eq(l, &linger));
+                client.lingers.lock().retain(|l| !Arc::ptr_eq(l, &linger));
                 Err(e)
             }
         }
+    }
+}
+
+impl OsdClient {
+    fn new_cookie(&self) -> u64 {
+        self.last_cookie.fetch_add(1, Relaxed).wrapping_add(1)
     }
 
     fn linger(&self, cookie: u64) -> Option<Arc<Linger>> {

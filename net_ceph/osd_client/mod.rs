@@ -5,6 +5,7 @@
 //!
 //! - this file: the client, and how a request gets on its way
 //! - [`request`], [`params`]: a request from preparation to completion
+//! - [`io_ctx`], [`group`]: a pool as one user sees it, and the requests of that user
 //! - [`placement`]: where it goes by a map
 //! - [`session`], [`inflight`], [`ring`]: what is under way to one OSD
 //! - [`waiting`]: what cannot be sent now
@@ -18,7 +19,9 @@
 //! request's. [`OsdClient::sessions`], the maps' and the others are taken alone.
 
 mod backoff;
+mod group;
 mod inflight;
+mod io_ctx;
 mod linger;
 mod maps;
 mod name;
@@ -32,10 +35,13 @@ mod sync_call;
 mod waiting;
 mod work;
 
+pub use group::Group;
+pub use io_ctx::IoCtx;
 pub use linger::{Watch, WatchEvents};
 pub use name::NameBuf;
 pub use params::{Params, Snapshots, MAX_OPS};
 pub use request::{Completion, OsdRequest};
+pub use sync_call::ClassCall;
 
 use crate::abstractions::errno::ESHUTDOWN;
 use crate::abstractions::task::NoIoScope;
@@ -253,8 +259,9 @@ impl OsdClient {
     }
 
     /// Submits a prepared request. With `last` unset it may stay unsent until one with `last` set follows, or
-    /// [`flush_submissions`](Self::flush_submissions). `EBUSY` if it is not prepared. Its completion may be
-    /// called before this returns. Sleeps on locks and memory; does not fail for lack of memory.
+    /// [`flush_submissions`](Self::flush_submissions). `EBUSY` if it is not prepared, or what its group was
+    /// cancelled with. Its completion may be called before this returns. Sleeps on locks and memory; does
+    /// not fail for lack of memory.
     pub fn submit(self: &Arc<Self>, req: &Arc<OsdRequest>, last: bool) -> Result {
         let _noio = NoIoScope::enter();
         if self.is_stopped() {

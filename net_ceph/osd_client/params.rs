@@ -4,13 +4,14 @@
 
 use super::name::NameBuf;
 use crate::abstractions::data::DataCursor;
+use crate::abstractions::time::wall_time;
 use crate::proto::error::ProtoResult;
 use crate::proto::osd_op::{flags, Op, OsdOp, NOSNAP};
 use crate::proto::types::Timespec;
 use kernel::{prelude::*, sync::Arc};
 
-/// Most operations in a request.
-pub const MAX_OPS: usize = 3;
+/// Most operations in a request: a hint, a guard, a class call and an operation of a copy-up.
+pub const MAX_OPS: usize = 4;
 
 /// The snapshots a write must preserve; shared by the requests of an image.
 pub struct Snapshots {
@@ -39,18 +40,10 @@ pub struct Params {
     pub flags: u32,
     /// The modification time that writes leave.
     pub mtime: Timespec,
-    ops: [Option<OsdOp<'static>>; MAX_OPS],
-    call: Option<Call>,
+    ops: [OsdOp<'static>; MAX_OPS],
+    op_count: usize,
     /// Outputs up to this size are kept for [`take_output`](super::OsdRequest::take_output).
     pub(super) max_output: usize,
-}
-
-/// The names of a class method. A class call stands behind all other operations.
-#[derive(Default)]
-struct Call {
-    class: NameBuf<16>,
-    method: NameBuf<48>,
-    input_len: u32,
 }
 
 impl Default for Params {
@@ -64,81 +57,82 @@ impl Default for Params {
             data: None,
             flags: 0,
             mtime: Timespec::default(),
-            ops: [None; MAX_OPS],
-            call: None,
+            ops: [OsdOp {
+                op: Op::Stat,
+                flags: 0,
+            }; MAX_OPS],
+            op_count: 0,
             max_output: 0,
         }
     }
 }
 
 impl Params {
-    /// Adds an operation. `E2BIG` if there are [`MAX_OPS`] already.
+    /// Adds an operation behind those there are. `E2BIG` if there are [`MAX_OPS`] already.
     pub fn push_op(&mut self, op: impl Into<OsdOp<'static>>) -> Result {
-        let slot = self.ops.iter_mut().find(|slot| slot.is_none());
-        *slot.ok_or(E2BIG)? = Some(op.into());
+        *self.ops.get_mut(self.op_count).ok_or(E2BIG)? = op.into();
+        self.op_count += 1;
         Ok(())
     }
 
-    /// Adds a call of a class method as the last operation. Allocates for long names.
-    pub fn push_call(&mut self, class: &str, method: &str, input_len: u32) -> Result {
-        let mut call = Call::default();
-        call.class.set(class.as_bytes())?;
-        call.method.set(method.as_bytes())?;
-        call.input_len = input_len;
-        self.call = Some(call);
-        Ok(())
+    /// Adds a call of a class method, whose input has `input_len` bytes. Its part of
+    /// [`data`](Self::data) is what [`encode_call_input`](crate::proto::osd_op::encode_call_input) makes.
+    /// Whoever calls a method that writes sets [`flags::WRITE`]. `E2BIG` as with
+    /// [`push_op`](Self::push_op).
+    pub fn push_call(
+        &mut self,
+        class: &'static str,
+        method: &'static str,
+        input_len: u32,
+    ) -> Result {
+        self.push_op(Op::Call {
+            class,
+            method,
+            input_len,
+        })
     }
 
-    /// Shows `f` the operations.
-    pub(super) fn with_ops<T>(&self, f: impl FnOnce(&[OsdOp<'_>]) -> T) -> T {
-        let mut ops: [OsdOp<'_>; MAX_OPS + 1] = [Op::Stat.into(); MAX_OPS + 1];
-        let text = |name| core::str::from_utf8(name).unwrap_or("");
-        let call = self.call.as_ref().map(|call| {
-            OsdOp::from(Op::Call {
-                class: text(call.class.get()),
-                method: text(call.method.get()),
-                input_len: call.input_len,
-            })
-        });
-        let mut count = 0;
-        let plain = self.ops.iter().flatten().copied();
-        for (slot, op) in ops.iter_mut().zip(Iterator::chain(plain, call)) {
-            *slot = op;
-            count += 1;
-        }
-        f(ops.get(..count).unwrap_or_default())
+    /// Has writes leave the time it is now.
+    pub fn set_mtime(&mut self) {
+        let now = wall_time();
+        self.mtime = Timespec {
+            // Seconds have 32 bits on the wire.
+            sec: now.sec as u32,
+            nsec: now.nsec,
+        };
+    }
+
+    /// The operations.
+    pub(super) fn ops(&self) -> &[OsdOp<'static>] {
+        self.ops.get(..self.op_count).unwrap_or_default()
     }
 
     /// All flags the request is sent with, but those of a repetition.
     pub(super) fn all_flags(&self) -> u32 {
-        self.with_ops(|ops| {
-            let mut all = self.flags;
-            for op in ops {
-                if op.op.reads() {
-                    all |= flags::READ;
-                }
-                if op.op.writes() {
-                    all |= flags::WRITE;
-                }
-            }
-            if all & (flags::READ | flags::WRITE) == 0 {
+        let mut all = self.flags;
+        for op in self.ops() {
+            if op.op.reads() {
                 all |= flags::READ;
             }
-            if all & flags::WRITE != 0 {
-                all |= flags::ONDISK;
+            if op.op.writes() {
+                all |= flags::WRITE;
             }
-            all | flags::KNOWN_REDIR
-        })
+        }
+        if all & (flags::READ | flags::WRITE) == 0 {
+            all |= flags::READ;
+        }
+        if all & flags::WRITE != 0 {
+            all |= flags::ONDISK;
+        }
+        all | flags::KNOWN_REDIR
     }
 
     /// How many bytes the operations take as input.
     pub(super) fn input_len(&self) -> ProtoResult<u64> {
-        self.with_ops(|ops| {
-            let mut sum = 0u64;
-            for op in ops {
-                sum = sum.saturating_add(op.op.input_len()?.into());
-            }
-            Ok(sum)
-        })
+        let mut sum = 0u64;
+        for op in self.ops() {
+            sum = sum.saturating_add(op.op.input_len()?.into());
+        }
+        Ok(sum)
     }
 }

@@ -5,6 +5,7 @@
 //! From submission to completion it is at one place at a time ([`At`]); whoever takes it from there, under
 //! the lock of that place, completes it or puts it somewhere else.
 
+use super::group::Group;
 use super::params::Params;
 use super::placement::{must_resend, place, Refusal, Target, Why};
 use super::session::Session;
@@ -74,7 +75,7 @@ pub(super) struct Inner {
     /// When its pool was found missing first, in ns since boot; 0: never.
     pool_missed: u64,
     front: KVec<u8>,
-    output: KVec<u8>,
+    output: KVVec<u8>,
     completion: Option<Arc<dyn Completion>>,
 }
 
@@ -82,18 +83,20 @@ pub(super) struct Inner {
 #[pin_data]
 pub struct OsdRequest {
     _seat: Seat,
+    group: Arc<Group>,
     /// Taken inside the locks of connections, sessions and the waiting room. Nothing is taken inside.
     #[pin]
     inner: Mutex<Inner>,
 }
 
 impl OsdRequest {
-    /// A request of `client`. Allocates; sleeps.
-    pub fn new(client: &Arc<OsdClient>) -> Result<Arc<Self>> {
+    /// A request of `client`, one of `group`. Allocates; sleeps.
+    pub(super) fn new(client: &Arc<OsdClient>, group: &Arc<Group>) -> Result<Arc<Self>> {
         let seat = Seat::take(client)?;
         Arc::pin_init(
             pin_init!(Self {
                 _seat: seat,
+                group: group.clone(),
                 inner <- new_mutex!(Inner::new(), "net_ceph::OsdRequest"),
             }),
             GFP_KERNEL,
@@ -131,7 +134,7 @@ impl OsdRequest {
     }
 
     /// The output of the last submission, of requests whose data have no place of their own.
-    pub(super) fn take_output(&self) -> KVec<u8> {
+    pub(super) fn take_output(&self) -> KVVec<u8> {
         core::mem::take(&mut self.inner.lock().output)
     }
 
@@ -139,8 +142,9 @@ impl OsdRequest {
         self.inner.lock()
     }
 
-    /// Submits. `EBUSY` unless prepared.
+    /// Submits. `EBUSY` unless prepared; what the group was cancelled with.
     pub(super) fn begin(&self, tid: u64, now: u64) -> Result {
+        self.group.check()?;
         let mut inner = self.inner.lock();
         if !matches!(inner.at, At::Prepared) {
             return Err(EBUSY);
@@ -211,6 +215,7 @@ impl OsdRequest {
         if let Some(e) = inner.cancelled {
             return Err(e);
         }
+        self.group.check()?;
         inner.at = at;
         inner.why = why;
         Ok(())
@@ -239,23 +244,26 @@ impl OsdRequest {
     /// Where `len` bytes of a reply go.
     pub(super) fn data_target(&self, len: usize) -> DataTarget {
         let inner = self.inner.lock();
-        match &inner.params.data {
-            // A reply with more than was asked for is taken aside, and the request fails.
-            Some(data) if !inner.sends && len <= data.remaining() => {
-                DataTarget::Cursor(data.take(len))
-            }
-            _ => DataTarget::Buffer,
+        match inner.place_of(len) {
+            Some(data) => DataTarget::Cursor(data.take(len)),
+            None if len <= inner.params.max_output => DataTarget::Buffer,
+            // More than was asked for: the request fails.
+            None => DataTarget::Discard,
         }
     }
 
-    /// Takes the output that went to a buffer. `EMSGSIZE`-like mishaps are `EIO`.
-    pub(super) fn take_in(&self, data: &[u8]) -> Result {
+    /// Takes in `len` bytes of output: `data`, unless they went to their own place. `EIO` if there were more
+    /// than asked for.
+    pub(super) fn take_in(&self, len: usize, data: KVVec<u8>) -> Result {
         let mut inner = self.inner.lock();
-        if data.len() > inner.params.max_output {
+        if inner.place_of(len).is_some() {
+            return Ok(());
+        }
+        if data.len() != len {
             return Err(EIO);
         }
-        inner.output.clear();
-        Ok(inner.output.extend_from_slice(data, GFP_KERNEL)?)
+        inner.output = data;
+        Ok(())
     }
 
     /// Notes who answered it: an OSD, in this incarnation of its session.
@@ -338,9 +346,15 @@ impl Inner {
             answered: (0, 0),
             pool_missed: 0,
             front: KVec::new(),
-            output: KVec::new(),
+            output: KVVec::new(),
             completion: None,
         }
+    }
+
+    /// The place of its own that `len` bytes of output have.
+    fn place_of(&self, len: usize) -> Option<&DataCursor> {
+        let data = self.params.data.as_ref().filter(|_| !self.sends)?;
+        (len <= data.remaining()).then_some(data)
     }
 
     fn reset(&mut self) {
@@ -352,7 +366,7 @@ impl Inner {
         self.cancelled = None;
         self.answered = (0, 0);
         self.pool_missed = 0;
-        self.output.clear();
+        self.output = KVVec::new();
     }
 
     /// Calls `f` with the message as it would be sent now.
@@ -376,28 +390,26 @@ impl Inner {
             _ => flags | flags::RETRY,
         };
         let writes = flags & flags::WRITE != 0;
-        params.with_ops(|ops| {
-            f(&OsdOpRequest {
-                spg: target.map_or(EMPTY_SPG, Target::spg),
-                hash: target.map_or(0, |t| t.raw.seed),
-                epoch: target.map_or(0, |t| t.epoch),
-                flags,
-                mtime: if writes {
-                    params.mtime
-                } else {
-                    Timespec::default()
-                },
-                locator: Locator {
-                    pool: target.map_or(params.pool, |t| t.pg.pool),
-                    namespace: params.namespace.get(),
-                },
-                object: params.object.get(),
-                ops,
-                snapid: params.snapid,
-                snapc,
-                attempt,
-                features,
-            })
+        f(&OsdOpRequest {
+            spg: target.map_or(EMPTY_SPG, Target::spg),
+            hash: target.map_or(0, |t| t.raw.seed),
+            epoch: target.map_or(0, |t| t.epoch),
+            flags,
+            mtime: if writes {
+                params.mtime
+            } else {
+                Timespec::default()
+            },
+            locator: Locator {
+                pool: target.map_or(params.pool, |t| t.pg.pool),
+                namespace: params.namespace.get(),
+            },
+            object: params.object.get(),
+            ops: params.ops(),
+            snapid: params.snapid,
+            snapc,
+            attempt,
+            features,
         })
     }
 

@@ -189,7 +189,7 @@ impl Session {
         found.map(|(_, req)| req.clone())
     }
 
-    fn on_reply(&self, msg: &Incoming<'_>) {
+    fn on_reply(&self, msg: Incoming<'_>) {
         let tid = msg.header.tid;
         let reply = OsdOpReply::decode(msg.header.version, msg.front);
         let attempt = reply.as_ref().map_or(-1, |r| r.attempt);
@@ -214,7 +214,7 @@ impl Session {
             }
             Ok(reply) => match &reply.redirect {
                 Some(to) => return self.redirect(&req, to),
-                None => outcome(&req, &reply, msg),
+                None => outcome(&req, &reply, msg.header.data_len as usize, msg.data),
             },
         };
         req.answered_by(self.osd, incarnation);
@@ -274,14 +274,14 @@ impl Session {
 const NO_MEMORY: ProtoError = ProtoError::new("backoff: answer", Reason::NoMemory);
 
 /// What a reply says of its request: how many bytes of output there are.
-fn outcome(req: &OsdRequest, reply: &OsdOpReply<'_>, msg: &Incoming<'_>) -> Result<usize> {
+fn outcome(req: &OsdRequest, reply: &OsdOpReply<'_>, len: usize, data: KVVec<u8>) -> Result<usize> {
     if reply.result < 0 {
         return Err(answer(reply.result));
     }
-    if !msg.data.is_empty() {
-        req.take_in(msg.data)?;
+    if len > 0 {
+        req.take_in(len, data)?;
     }
-    Ok(msg.header.data_len as usize)
+    Ok(len)
 }
 
 /// A negative number of an OSD as an error, whatever it is.
@@ -313,7 +313,8 @@ impl ConnectionOps for Session {
 
     fn data_target(&self, header: &MsgHeader, _front: &[u8]) -> DataTarget {
         if header.typ != OsdOpReply::TYPE {
-            return DataTarget::Buffer;
+            // No other message has data that we use.
+            return DataTarget::Discard;
         }
         let inner = self.inner.lock();
         match inner.inflight.get(header.tid) {
@@ -326,7 +327,7 @@ impl ConnectionOps for Session {
         let header = msg.header;
         let result = match header.typ {
             OsdOpReply::TYPE => {
-                self.on_reply(&msg);
+                self.on_reply(msg);
                 Ok(())
             }
             OsdBackoff::TYPE => {

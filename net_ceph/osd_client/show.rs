@@ -70,13 +70,11 @@ fn show_request(req: &OsdRequest, osd: Option<u32>, f: &mut fmt::Formatter<'_>) 
     if osd.is_none() {
         write!(f, "{}\t", inner.why.text())?;
     }
-    inner.params.with_ops(|ops| {
-        for (i, op) in ops.iter().enumerate() {
-            write!(f, "{}", if i > 0 { "," } else { "" })?;
-            show_op(&op.op, f)?;
-        }
-        writeln!(f)
-    })
+    for (i, op) in inner.params.ops().iter().enumerate() {
+        write!(f, "{}", if i > 0 { "," } else { "" })?;
+        show_op(&op.op, f)?;
+    }
+    writeln!(f)
 }
 
 /// Writes an operation by Ceph's name (Linux `net/ceph/ceph_strings.c`).
@@ -120,9 +118,9 @@ fn show_linger(linger: &Linger, map: Option<&OsdMap>, f: &mut fmt::Formatter<'_>
             show_placement(&interval.placement, f)?;
             write!(f, "e{}\t", map.map_or(0, OsdMap::epoch))?;
         }
-        None => write!(f, "osd-1\t{}.-\t[]/-1\t[]/-1\te0\t", linger.pool)?,
+        None => write!(f, "osd-1\t{}.-\t[]/-1\t[]/-1\te0\t", linger.io.pool())?,
     }
-    show_name(linger.namespace.get(), linger.object.get(), f)?;
+    show_name(linger.io.namespace(), linger.object.get(), f)?;
     let (registered, generation) = linger.status();
     let mark = if registered { "WC/0" } else { "W/0" };
     writeln!(f, "\t{generation}\t{mark}")

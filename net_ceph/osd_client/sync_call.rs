@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Requests whose caller waits for the answer. All sleep, for at most the mount timeout; a fatal signal ends
-//! the wait (`EINTR`).
+//! the wait (`EINTR`), and so does the end of their group.
 
+use super::io_ctx::IoCtx;
 use super::params::Params;
 use super::request::{Completion, OsdRequest};
-use super::OsdClient;
 use crate::abstractions::data::DataBuf;
 use crate::abstractions::time::secs;
 use crate::abstractions::wait::Event;
 use crate::proto::error::ProtoError;
-use crate::proto::osd_op::{encode_call_input, Op};
+use crate::proto::osd_op::{encode_call_input, flags, Op};
 use crate::proto::wire::Decoder;
 use kernel::{
     new_mutex,
@@ -23,6 +23,17 @@ use kernel::{
 const READ_MAX: usize = 1 << 20;
 /// Jiffies of a wait without a bound: the longest that timers take.
 const FOREVER: Jiffies = Jiffies::MAX >> 1;
+
+/// A call of a method of an object class.
+#[derive(Clone, Copy)]
+pub struct ClassCall<'a> {
+    /// Name of the class.
+    pub class: &'static str,
+    /// Name of the method.
+    pub method: &'static str,
+    /// What the method is given.
+    pub input: &'a [u8],
+}
 
 /// A caller who waits.
 #[pin_data]
@@ -41,37 +52,60 @@ impl Completion for Waiter {
     }
 }
 
-impl OsdClient {
-    /// Has class method `class.method` work on an object with `input`; returns its output, at most
-    /// `max_output` bytes. `EIO` if there is more. Otherwise as the method says, or `ENOENT`, `ETIMEDOUT`…
-    #[allow(clippy::too_many_arguments)]
+impl IoCtx {
+    /// Has class method `class.method`, which only reads, work on an object with `input`; returns its
+    /// output, at most `max_output` bytes. `EIO` if there is more. Otherwise as the method says, or
+    /// `ENOENT`, `ETIMEDOUT`…
     pub fn call(
-        self: &Arc<Self>,
-        pool: u64,
-        namespace: &[u8],
+        &self,
         object: &[u8],
-        class: &str,
-        method: &str,
+        class: &'static str,
+        method: &'static str,
         input: &[u8],
         max_output: usize,
-    ) -> Result<KVec<u8>> {
-        let mut payload = KVec::new();
-        encode_call_input(class, method, input, &mut payload).map_err(ProtoError::to_errno)?;
-        let data = copy(&payload)?;
-        let input_len = u32::try_from(input.len())?;
-        self.run(|p| {
-            p.address(pool, namespace, object)?;
-            p.push_call(class, method, input_len)?;
-            p.data = Some(data.cursor());
+    ) -> Result<KVVec<u8>> {
+        let call = ClassCall {
+            class,
+            method,
+            input,
+        };
+        let req = self.request()?;
+        self.run_with(&req, |p| {
             p.max_output = max_output;
-            Ok(())
-        })
+            self.fill_calls(p, object, &[call])
+        })?;
+        Ok(req.take_output())
+    }
+
+    /// Has class methods, which may write, work on an object one after the other, in one transaction: if
+    /// one fails, with its error, none has an effect. `E2BIG` for more than
+    /// [`MAX_OPS`](super::MAX_OPS).
+    pub fn call_write(&self, object: &[u8], calls: &[ClassCall<'_>]) -> Result {
+        let req = self.request()?;
+        self.run_with(&req, |p| {
+            p.flags = flags::WRITE;
+            p.set_mtime();
+            self.fill_calls(p, object, calls)
+        })?;
+        Ok(())
+    }
+
+    fn fill_calls(&self, p: &mut Params, object: &[u8], calls: &[ClassCall<'_>]) -> Result {
+        self.address(p, object)?;
+        let mut payload = KVec::new();
+        for call in calls {
+            p.push_call(call.class, call.method, u32::try_from(call.input.len())?)?;
+            encode_call_input(call.class, call.method, call.input, &mut payload)
+                .map_err(ProtoError::to_errno)?;
+        }
+        p.data = Some(copy(&payload)?.cursor());
+        Ok(())
     }
 
     /// The size of an object in bytes. `ENOENT` if there is none.
-    pub fn stat(self: &Arc<Self>, pool: u64, namespace: &[u8], object: &[u8]) -> Result<u64> {
+    pub fn stat(&self, object: &[u8]) -> Result<u64> {
         let output = self.run(|p| {
-            p.address(pool, namespace, object)?;
+            self.address(p, object)?;
             p.push_op(Op::Stat)?;
             // `u64 size`, `u32 sec`, `u32 nsec`
             p.max_output = 16;
@@ -83,19 +117,12 @@ impl OsdClient {
     }
 
     /// Reads from an object, at most 1 MiB (`EINVAL`); less at its end.
-    pub fn read(
-        self: &Arc<Self>,
-        pool: u64,
-        namespace: &[u8],
-        object: &[u8],
-        offset: u64,
-        len: usize,
-    ) -> Result<KVec<u8>> {
+    pub fn read(&self, object: &[u8], offset: u64, len: usize) -> Result<KVVec<u8>> {
         if len > READ_MAX {
             return Err(EINVAL);
         }
         self.run(|p| {
-            p.address(pool, namespace, object)?;
+            self.address(p, object)?;
             p.push_op(Op::Read {
                 offset,
                 length: len as u64,
@@ -106,15 +133,15 @@ impl OsdClient {
     }
 
     /// Submits a request that `f` prepares, waits for its end, and returns its output.
-    pub(super) fn run(self: &Arc<Self>, f: impl FnOnce(&mut Params) -> Result) -> Result<KVec<u8>> {
-        let req = OsdRequest::new(self)?;
+    fn run(&self, f: impl FnOnce(&mut Params) -> Result) -> Result<KVVec<u8>> {
+        let req = self.request()?;
         self.run_with(&req, f)?;
         Ok(req.take_output())
     }
 
     /// Submits `req`, which `f` prepares, and waits for its end.
     pub(super) fn run_with(
-        self: &Arc<Self>,
+        &self,
         req: &Arc<OsdRequest>,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result<usize> {
@@ -123,15 +150,14 @@ impl OsdClient {
 
     /// Submits a request that `f` prepares, and waits for its end whatever signal comes.
     pub(super) fn run_uninterruptible(
-        self: &Arc<Self>,
+        &self,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result<usize> {
-        let req = OsdRequest::new(self)?;
-        self.submit_and_wait(&req, false, f)
+        self.submit_and_wait(&self.request()?, false, f)
     }
 
     fn submit_and_wait(
-        self: &Arc<Self>,
+        &self,
         req: &Arc<OsdRequest>,
         killable: bool,
         f: impl FnOnce(&mut Params) -> Result,
@@ -144,8 +170,9 @@ impl OsdClient {
             GFP_KERNEL,
         )?;
         req.prepare(waiter.clone(), f)?;
-        self.submit(req, true)?;
-        let bound = match self.config.mount_timeout {
+        let client = self.osd();
+        client.submit(req, true)?;
+        let bound = match client.config.mount_timeout {
             0 => FOREVER,
             s => secs(s.into()),
         };
@@ -156,25 +183,16 @@ impl OsdClient {
         match done {
             Ok(true) => {}
             Ok(false) => {
-                self.cancel(req, ETIMEDOUT);
+                client.cancel(req, ETIMEDOUT);
             }
             Err(e) => {
-                self.cancel(req, e);
+                client.cancel(req, e);
             }
         }
         // If it was not cancelled just now, its end is in progress.
         waiter.done.wait();
         let result = waiter.result.lock().take();
         result.unwrap_or(Err(EIO))
-    }
-}
-
-impl Params {
-    /// Says which object.
-    pub(super) fn address(&mut self, pool: u64, namespace: &[u8], object: &[u8]) -> Result {
-        self.pool = pool;
-        self.namespace.set(namespace)?;
-        self.object.set(object)
     }
 }
 

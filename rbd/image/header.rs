@@ -62,7 +62,7 @@ pub(super) fn fixed(
     header: &[u8],
     read_only: bool,
 ) -> Result<Fixed> {
-    let call = |method, input: &[u8]| objects.call(header, method, input);
+    let call = |method: &'static str, input: &[u8]| objects.call(header, method, input);
 
     let size = ImageSize::decode(&call(method::GET_SIZE, &snap_input(NOSNAP))?);
     let order = size.map_err(bad_reply)?.order;

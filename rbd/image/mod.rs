@@ -154,7 +154,7 @@ impl Mapping for Image {
     fn names(&self) -> ImageNames<'_> {
         ImageNames {
             pool: &self.names.pool,
-            pool_id: self.header_io.pool(),
+            pool_id: self.header_io.io().pool(),
             pool_ns: self.names.namespace(),
             image: &self.names.image,
             image_id: &self.image_id,

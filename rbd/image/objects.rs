@@ -6,8 +6,8 @@ use core::net::SocketAddr;
 use kernel::{prelude::*, sync::Arc};
 use net_ceph::{
     client::ClientRef,
-    options::{Bytes, MsMode},
-    osd_client::{OsdClient, Watch, WatchEvents},
+    options::MsMode,
+    osd_client::{Group, IoCtx, Watch, WatchEvents},
     proto::cls::rbd::CLASS,
 };
 
@@ -17,51 +17,34 @@ const OUTPUT_MAX: usize = 8192;
 /// A pool or one of its namespaces, as our client sees it.
 pub(crate) struct Objects {
     client: ClientRef,
-    pool: u64,
-    namespace: Bytes,
+    io: IoCtx,
 }
 
 impl Objects {
     /// The objects in `namespace` of the pool with the id `pool`.
     pub(super) fn new(client: ClientRef, pool: u64, namespace: &[u8]) -> Result<Self> {
-        Ok(Self {
-            client,
-            pool,
-            namespace: Bytes::new(namespace)?,
-        })
+        let io = IoCtx::new(client.osd(), &Group::new()?, pool, namespace)?;
+        Ok(Self { client, io })
     }
 
-    /// The OSD client.
-    pub(crate) fn osd(&self) -> &Arc<OsdClient> {
-        self.client.osd()
-    }
-
-    /// Id of the pool.
-    pub(crate) fn pool(&self) -> u64 {
-        self.pool
-    }
-
-    /// Namespace in the pool, empty for the default one.
-    pub(crate) fn namespace(&self) -> &[u8] {
-        &self.namespace
+    /// The pool and its namespace.
+    pub(crate) fn io(&self) -> &IoCtx {
+        &self.io
     }
 
     /// Calls a method of the class `rbd` on `object`. May sleep.
-    pub(super) fn call(&self, object: &[u8], method: &str, input: &[u8]) -> Result<KVec<u8>> {
-        self.osd().call(
-            self.pool,
-            &self.namespace,
-            object,
-            CLASS,
-            method,
-            input,
-            OUTPUT_MAX,
-        )
+    pub(super) fn call(
+        &self,
+        object: &[u8],
+        method: &'static str,
+        input: &[u8],
+    ) -> Result<KVVec<u8>> {
+        self.io.call(object, CLASS, method, input, OUTPUT_MAX)
     }
 
     /// Whether there is an object of this name. May sleep.
     pub(super) fn exists(&self, object: &[u8]) -> Result<bool> {
-        match self.osd().stat(self.pool, &self.namespace, object) {
+        match self.io.stat(object) {
             Ok(_) => Ok(true),
             Err(ENOENT) => Ok(false),
             Err(e) => Err(e),
@@ -70,7 +53,7 @@ impl Objects {
 
     /// Begins to watch `object`. May sleep.
     pub(super) fn watch(&self, object: &[u8], events: Arc<dyn WatchEvents>) -> Result<Watch> {
-        self.osd().watch(self.pool, &self.namespace, object, events)
+        self.io.watch(object, events)
     }
 
     /// Whether data is checksummed on its way, so that it must not change meanwhile.

@@ -10,12 +10,11 @@ use kernel::{
     sync::{aref::ARef, Arc, SpinLock},
 };
 use net_ceph::{
-    abstractions::{data::DataCursor, time::wall_time},
+    abstractions::data::DataCursor,
     osd_client::{Completion, OsdRequest, Params},
     proto::{
         osd_op::{flags, Op, OsdOp},
         striper::ObjectName,
-        types::Timespec,
     },
 };
 
@@ -59,7 +58,7 @@ impl Part {
     /// Makes room. May sleep.
     pub(super) fn new(image: &Image) -> Result<Self> {
         Ok(Self {
-            osd: OsdRequest::new(image.source().data().osd())?,
+            osd: image.source().data().io().request()?,
             under_way: Arc::pin_init(
                 pin_init!(UnderWay {
                     work <- new_spinlock!(None),
@@ -104,27 +103,20 @@ impl Part {
         data: Option<DataCursor>,
         last: bool,
     ) -> Result {
-        let objects = image.source().data();
+        let io = image.source().data().io();
         let name = ObjectName::new(image.source().prefix(), object).map_err(|e| e.to_errno())?;
         self.osd.prepare(self.under_way.clone(), |p: &mut Params| {
-            p.pool = objects.pool();
-            p.namespace.set(objects.namespace())?;
-            p.object.set(name.as_bytes())?;
+            io.address(p, name.as_bytes())?;
             p.data = data;
             if op.writes() {
-                let now = wall_time();
                 p.snapc = Some(image.head().snapc.clone());
-                // Seconds have 32 bits on the wire.
-                p.mtime = Timespec {
-                    sec: now.sec as u32,
-                    nsec: now.nsec,
-                };
+                p.set_mtime();
             } else {
                 p.snapid = image.source().snap_id();
             }
             push_ops(image, op, p)
         })?;
-        objects.osd().submit(&self.osd, last)
+        io.osd().submit(&self.osd, last)
     }
 }
 

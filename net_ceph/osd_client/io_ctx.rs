@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! I/O contexts: a pool, or a namespace of it, as one user of a client sees it.
+
+use super::group::Group;
+use super::params::Params;
+use super::request::OsdRequest;
+use super::OsdClient;
+use kernel::{prelude::*, sync::Arc};
+
+/// A pool and a namespace, seen through a client by one user. Clones are cheap. The client works only as
+/// long as its [`ClientRef`](crate::client::ClientRef) exists.
+#[derive(Clone)]
+pub struct IoCtx(Arc<Inner>);
+
+struct Inner {
+    client: Arc<OsdClient>,
+    group: Arc<Group>,
+    pool: u64,
+    namespace: KVec<u8>,
+}
+
+impl IoCtx {
+    /// `namespace` (empty: the default one) of the pool with the id `pool`, for the user whose requests
+    /// are `group`. Allocates.
+    pub fn new(
+        client: &Arc<OsdClient>,
+        group: &Arc<Group>,
+        pool: u64,
+        namespace: &[u8],
+    ) -> Result<Self> {
+        let mut name = KVec::with_capacity(namespace.len(), GFP_KERNEL)?;
+        name.extend_from_slice(namespace, GFP_KERNEL)?;
+        let inner = Inner {
+            client: client.clone(),
+            group: group.clone(),
+            pool,
+            namespace: name,
+        };
+        Ok(Self(Arc::new(inner, GFP_KERNEL)?))
+    }
+
+    /// The client.
+    pub fn osd(&self) -> &Arc<OsdClient> {
+        &self.0.client
+    }
+
+    /// The group of all requests made here.
+    pub fn group(&self) -> &Arc<Group> {
+        &self.0.group
+    }
+
+    /// Id of the pool.
+    pub fn pool(&self) -> u64 {
+        self.0.pool
+    }
+
+    /// Namespace in the pool, empty for the default one.
+    pub fn namespace(&self) -> &[u8] {
+        &self.0.namespace
+    }
+
+    /// A request of the group. Allocates; sleeps.
+    pub fn request(&self) -> Result<Arc<OsdRequest>> {
+        OsdRequest::new(self.osd(), self.group())
+    }
+
+    /// Says that `p` is about `object`. Allocates for long names.
+    pub fn address(&self, p: &mut Params, object: &[u8]) -> Result {
+        p.pool = self.pool();
+        p.namespace.set(self.namespace())?;
+        p.object.set(object)
+    }
+}

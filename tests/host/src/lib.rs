@@ -25,5 +25,11 @@ pub mod io {
     pub mod step;
 }
 
+#[path = "../../../rbd/object_map/bits.rs"]
+pub mod object_map_bits;
+
+#[path = "../../../rbd/object_map/turns.rs"]
+pub mod object_map_turns;
+
 // The name by which the block driver knows the client's crate.
 extern crate self as net_ceph;

@@ -141,7 +141,16 @@ cleanup() {
 	for id in $(mapped_ids); do
 		unmap "$id" || unmap "$id" force
 	done
-	for i in "${IMAGES[@]}"; do host_later "rbd snap purge $i; rbd rm $i"; done
+	# Children were made after their parents.
+	local script=''
+	for ((i = ${#IMAGES[@]} - 1; i >= 0; i--)); do script+="remove ${IMAGES[i]}"$'\n'; done
+	if [ -n "$script" ]; then
+		host_later "remove() {
+	for s in \$(rbd snap ls \$1 2>/dev/null | awk 'NR > 1 { print \$2 }'); do rbd snap unprotect \$1@\$s; done
+	rbd snap purge --no-progress \$1; rbd rm --no-progress \$1
+}
+$script"
+	fi
 }
 mounts_of_rbd() {
 	local dev dir _
@@ -181,3 +190,5 @@ fio_() {
 			fail "fio $*"
 		}
 }
+
+. "$here/model.sh"

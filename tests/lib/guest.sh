@@ -10,6 +10,8 @@ limit_of() {
 	*) echo 90 ;;
 	esac
 }
+# Groups of features that the Rust driver does not serve yet: they run on the C driver, and where TESTS names them.
+NOT_YET='clone'
 tests_of() { # GROUP…
 	local g t
 	for g in "$@"; do
@@ -174,12 +176,22 @@ guest_pass() {
 	done
 }
 
+# The groups of NOT_YET that are wanted all the same.
+not_yet() {
+	local g w
+	for g in $NOT_YET; do
+		for w in $TESTS; do
+			case $w in "$g" | "$g".*) echo "$g"; break ;; esac
+		done
+		if [ -z "$TESTS" ] && [ "$DRIVER" = c ]; then echo "$g"; fi
+	done
+}
 part_guest() {
 	# The debug kernel does the work; Debian's own shows that a user's kernel is served.
 	use() { if [ "$DRIVER" = rust ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir "$1"); else MODULES=''; fi; }
 	cluster || { result not-ok cluster 'it did not start'; return 0; }
 	use debug
-	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors fault driver.own_major driver.lockdep driver.unload
+	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors $(not_yet) fault driver.own_major driver.lockdep driver.unload
 	use stock
 	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 driver.unload
 	use debug

@@ -6,7 +6,7 @@
 limit_of() {
 	case $1 in
 	fs.xfs) echo 240 ;;
-	fs.* | fault.* | map.loop | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
+	fs.* | fault.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
 	*) echo 90 ;;
 	esac
 }
@@ -195,7 +195,7 @@ part_guest() {
 	use stock
 	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 driver.unload
 	use debug
-	guest_pass leak debug kmemleak=on leak.baseline driver.load map.echo map.msgr1 map.several io.flush snap.resize \
+	guest_pass leak debug kmemleak=on leak.baseline driver.load map.echo map.msgr1 io.flush snap.resize \
 		errors.missing leak.scan driver.unload leak.scan_unloaded
 	cluster --ipv6 --osds 2 || { result not-ok cluster-ipv6 'it did not start'; return 0; }
 	guest_pass ipv6 debug '' driver.load map.echo map.msgr1 io.roundtrip_v2 driver.unload

@@ -147,6 +147,81 @@ impl Layout {
         }
     }
 
+    /// The objects that an image extent touches, each with all of its bytes: of one object set these are a
+    /// contiguous range of each object. Set by set, and in a set in the order of their first bytes.
+    pub fn object_extents(&self, offset: u64, length: u64) -> ObjectExtents {
+        ObjectExtents {
+            layout: *self,
+            set_start: 0,
+            begin: 0,
+            end: 0,
+            block: 0,
+            blocks: 0,
+            next: offset,
+            left: length.min(u64::MAX.saturating_sub(offset)),
+        }
+    }
+
+    /// The pieces of the image that make up an extent of an object, ascending in both. An extent that does
+    /// not lie in its object, or in any image, is cut.
+    pub fn pieces(&self, extent: &ObjectExtent) -> Pieces {
+        Pieces {
+            layout: *self,
+            object: extent.object,
+            offset: extent.offset,
+            left: extent.length,
+        }
+    }
+
+    /// How the pieces of an extent of an object lie in the image, from the first one on.
+    pub fn stride(&self, extent: &ObjectExtent) -> Stride {
+        let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        if self.is_simple() {
+            return Stride {
+                first: bytes(extent.length),
+                run: bytes(extent.length),
+                skip: 0,
+            };
+        }
+        let unit = self.stripe_unit.get();
+        let in_unit = extent.offset % self.stripe_unit;
+        let others = self.stripe_count.get().saturating_sub(1);
+        Stride {
+            first: bytes(unit.saturating_sub(in_unit).min(extent.length)),
+            run: bytes(unit),
+            skip: bytes(unit.saturating_mul(others)),
+        }
+    }
+
+    /// How many bytes of `object` an image of `size` bytes has: they are the first ones of the object.
+    pub fn object_prefix(&self, object: u64, size: u64) -> u64 {
+        let set = object / self.stripe_count;
+        let position = object % self.stripe_count;
+        match set.checked_mul(self.set_size()) {
+            Some(start) => self.of_object(position, size.saturating_sub(start).min(self.set_size())),
+            None => 0,
+        }
+    }
+
+    /// Bytes of an object set: at most 2^62.
+    fn set_size(&self) -> u64 {
+        self.object_size
+            .get()
+            .saturating_mul(self.stripe_count.get())
+    }
+
+    /// How many of the first `n` bytes of a set are those of the object at `position`.
+    fn of_object(&self, position: u64, n: u64) -> u64 {
+        let unit = self.stripe_unit.get();
+        let stripe = unit.saturating_mul(self.stripe_count.get());
+        let Some(stripe) = NonZero::new(stripe) else {
+            return 0;
+        };
+        let whole = (n / stripe).saturating_mul(unit);
+        let before = position.saturating_mul(unit);
+        whole.saturating_add((n % stripe).saturating_sub(before).min(unit))
+    }
+
     /// Where in the image the byte `offset` of `object` is; `None` if no image is that large.
     pub fn image_offset(&self, object: u64, offset: u64) -> Option<u64> {
         if offset >= self.object_size.get() {
@@ -166,11 +241,7 @@ impl Layout {
 
     /// How many objects an image of `size` bytes can have.
     pub fn object_count(&self, size: u64) -> u64 {
-        let set_size = self
-            .object_size
-            .get()
-            .saturating_mul(self.stripe_count.get());
-        let Some(set_size) = NonZero::new(set_size) else {
+        let Some(set_size) = NonZero::new(self.set_size()) else {
             return 0;
         };
         let whole = (size / set_size).saturating_mul(self.stripe_count.get());
@@ -197,6 +268,116 @@ impl Iterator for Extents {
         self.left = self.left.saturating_sub(extent.length);
         Some(extent)
     }
+}
+
+/// The objects that an image extent touches; made by [`Layout::object_extents`].
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectExtents {
+    layout: Layout,
+    /// Where the current set begins in the image.
+    set_start: u64,
+    /// The extent in the current set, in bytes from its start.
+    begin: u64,
+    end: u64,
+    /// The stripe unit, counted from the start of the set, in which the next object has its first byte.
+    block: u64,
+    /// How many objects of the current set follow.
+    blocks: u64,
+    /// What follows in later sets.
+    next: u64,
+    left: u64,
+}
+
+impl ObjectExtents {
+    /// Goes on to the next set; `false` if nothing of the extent is there.
+    fn next_set(&mut self) -> bool {
+        let set_size = self.layout.set_size();
+        let Some(size) = NonZero::new(set_size).filter(|_| self.left > 0) else {
+            return false;
+        };
+        self.begin = self.next % size;
+        self.set_start = self.next.saturating_sub(self.begin);
+        let length = self.left.min(set_size.saturating_sub(self.begin));
+        self.end = self.begin.saturating_add(length);
+        self.next = self.next.saturating_add(length);
+        self.left = self.left.saturating_sub(length);
+        self.block = self.begin / self.layout.stripe_unit;
+        let last = self.end.saturating_sub(1) / self.layout.stripe_unit;
+        let touched = last.saturating_sub(self.block).saturating_add(1);
+        self.blocks = touched.min(self.layout.stripe_count.get());
+        true
+    }
+}
+
+impl Iterator for ObjectExtents {
+    type Item = ObjectExtent;
+
+    fn next(&mut self) -> Option<ObjectExtent> {
+        if self.layout.is_simple() {
+            let extent = self.layout.map(self.next, self.left)?;
+            self.next = self.next.saturating_add(extent.length);
+            self.left = self.left.saturating_sub(extent.length);
+            return Some(extent);
+        }
+        if self.blocks == 0 && !self.next_set() {
+            return None;
+        }
+        let Layout {
+            stripe_unit,
+            stripe_count,
+            ..
+        } = self.layout;
+        let position = self.block % stripe_count;
+        let offset = self.layout.of_object(position, self.begin);
+        let until = self.layout.of_object(position, self.end);
+        let first = self.block.saturating_mul(stripe_unit.get());
+        let set = self.set_start / self.layout.set_size().max(1);
+        self.block = self.block.saturating_add(1);
+        self.blocks = self.blocks.saturating_sub(1);
+        Some(ObjectExtent {
+            object: set
+                .saturating_mul(stripe_count.get())
+                .saturating_add(position),
+            offset,
+            length: until.saturating_sub(offset),
+            image_offset: self.set_start.saturating_add(first.max(self.begin)),
+        })
+    }
+}
+
+/// The pieces of an extent of an object; made by [`Layout::pieces`].
+#[derive(Clone, Copy, Debug)]
+pub struct Pieces {
+    layout: Layout,
+    object: u64,
+    offset: u64,
+    left: u64,
+}
+
+impl Iterator for Pieces {
+    type Item = ObjectExtent;
+
+    fn next(&mut self) -> Option<ObjectExtent> {
+        if self.left == 0 {
+            return None;
+        }
+        let image_offset = self.layout.image_offset(self.object, self.offset)?;
+        let piece = self.layout.map(image_offset, self.left)?;
+        self.offset = self.offset.saturating_add(piece.length);
+        self.left = self.left.saturating_sub(piece.length);
+        Some(piece)
+    }
+}
+
+/// How pieces lie in a row, in bytes: the first one is `first` long, the others `run`, with `skip` between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stride {
+    /// Length of the first piece.
+    pub first: usize,
+    /// Length of the others, but for the last, which may be shorter.
+    pub run: usize,
+    /// What lies between two.
+    pub skip: usize,
 }
 
 /// Hexadecimal digits of an object's number in its name.

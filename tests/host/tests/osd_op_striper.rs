@@ -2,7 +2,7 @@
 
 //! Striping: against a model that deals out stripe units one by one, and against itself.
 
-use ceph_proto_host::proto::striper::{Layout, ObjectName};
+use ceph_proto_host::proto::striper::{Layout, ObjectExtent, ObjectName};
 use proptest::prelude::*;
 
 /// Where each byte of an image of `size` bytes is, by the description in `dev/file-striping`: units are
@@ -84,6 +84,86 @@ proptest! {
         let name = ObjectName::new(prefix.as_bytes(), object).unwrap();
         let expected = format!("{prefix}.{object:016x}");
         prop_assert_eq!(name.as_bytes(), expected.as_bytes());
+    }
+
+    /// The object extents are what the pieces in the image's order add up to, and lead back to these.
+    #[test]
+    fn object_extents_are_merged_extents(
+        (order, shift, count) in (12u8..=16, 0u8..6, 1u64..9),
+        offset in 0u64..1 << 40,
+        length in 0u64..1 << 20,
+    ) {
+        let layout = Layout::new(order, (1 << order) >> shift, count).unwrap();
+        // By object: its first piece, and where the next one has to go on.
+        let mut merged: Vec<ObjectExtent> = Vec::new();
+        for e in layout.extents(offset, length) {
+            match merged.iter_mut().find(|m| m.object == e.object) {
+                Some(m) => {
+                    prop_assert_eq!(m.offset + m.length, e.offset, "contiguous");
+                    m.length += e.length;
+                }
+                None => merged.push(e),
+            }
+        }
+        let found: Vec<_> = layout.object_extents(offset, length).collect();
+        prop_assert_eq!(&found, &merged);
+
+        let mut pieces = Vec::new();
+        for e in &found {
+            let stride = layout.stride(e);
+            let mut expected = (e.image_offset, e.offset, stride.first as u64);
+            let mut sum = 0;
+            for piece in layout.pieces(e) {
+                prop_assert_eq!(piece.object, e.object);
+                // The last one may be shorter.
+                prop_assert_eq!((piece.image_offset, piece.offset), (expected.0, expected.1));
+                prop_assert!(piece.length == expected.2 || sum + piece.length == e.length);
+                expected = (
+                    piece.image_offset + piece.length + stride.skip as u64,
+                    piece.offset + piece.length,
+                    stride.run as u64,
+                );
+                sum += piece.length;
+                pieces.push(piece);
+            }
+            prop_assert_eq!(sum, e.length);
+        }
+        pieces.sort_by_key(|p| p.image_offset);
+        let extents: Vec<_> = layout.extents(offset, length).collect();
+        prop_assert_eq!(pieces, extents);
+    }
+
+    #[test]
+    fn prefixes_add_up((order, shift, count) in (12u8..=16, 0u8..6, 1u64..9), size in 0u64..1 << 20) {
+        let layout = Layout::new(order, (1 << order) >> shift, count).unwrap();
+        let mut sum = 0;
+        for object in 0..layout.object_count(size) {
+            let prefix = layout.object_prefix(object, size);
+            prop_assert!(prefix > 0 && prefix <= layout.object_size());
+            prop_assert!(layout.image_offset(object, prefix - 1).unwrap() < size);
+            if prefix < layout.object_size() {
+                prop_assert!(layout.image_offset(object, prefix).unwrap() >= size);
+            }
+            sum += prefix;
+        }
+        prop_assert_eq!(sum, size);
+        prop_assert_eq!(layout.object_prefix(layout.object_count(size), size), 0);
+    }
+
+    /// Nothing overflows or goes on for ever, wherever it is asked for.
+    #[test]
+    fn far_away(order in 12u8..=30, shift in 0u8..6, count in 1u64..=u32::MAX.into(), offset: u64, length: u64) {
+        let layout = Layout::new(order, (1 << order) >> shift, count).unwrap();
+        for e in layout.object_extents(offset, length).take(100) {
+            prop_assert!(e.length > 0 && e.offset + e.length <= layout.object_size());
+            prop_assert_eq!(layout.image_offset(e.object, e.offset), Some(e.image_offset));
+            prop_assert_eq!(layout.pieces(&e).next().unwrap().image_offset, e.image_offset);
+            layout.stride(&e);
+        }
+        layout.object_prefix(offset, length);
+        let beyond = ObjectExtent { object: offset, offset: length, length: offset, image_offset: 0 };
+        layout.pieces(&beyond).take(100).for_each(drop);
+        layout.stride(&beyond);
     }
 
     #[test]

@@ -8,168 +8,20 @@
 //! The bytes may be changed by others at any time (a page under write-back can be), so no reference
 //! to them is ever made: they are copied, summed and sent by raw pointer.
 //!
-//! C headers: [`include/linux/bvec.h`](srctree/include/linux/bvec.h),
-//! [`include/linux/bio.h`](srctree/include/linux/bio.h)
+//! C header: [`include/linux/bvec.h`](srctree/include/linux/bvec.h)
 
 pub use super::owner::Owner;
-use super::{bindings, crc32c::crc32c_raw};
+use super::{
+    bindings,
+    bio_pos::{BioPos, Run},
+    crc32c::crc32c_raw,
+};
 use core::ptr::{self, NonNull};
 use kernel::{prelude::*, sync::Arc};
 
-/// A position in the bvecs of a chain of bios.
-#[derive(Clone, Copy)]
-struct BioPos {
-    /// The current bio.
-    bio: NonNull<bindings::bio>,
-    /// Index of the current bvec.
-    idx: usize,
-    /// Bytes of it that lie behind.
-    done: usize,
-    /// Bytes of the bio that lie ahead.
-    left: usize,
-}
-
-/// A contiguous run of bytes ahead.
-enum Run {
-    /// In `len` bytes from `offset` of `page`, which may go on into the pages that follow.
-    Pages {
-        page: *mut bindings::page,
-        offset: usize,
-        len: usize,
-    },
-    /// At an address.
-    Bytes { ptr: *mut u8, len: usize },
-}
-
-impl BioPos {
-    /// The start of `bio`.
-    ///
-    /// # Safety
-    ///
-    /// `bio` must be valid.
-    unsafe fn start(bio: NonNull<bindings::bio>) -> Self {
-        // SAFETY: The caller says that `bio` is valid.
-        let iter = unsafe { &raw const (*bio.as_ptr()).bi_iter };
-        // SAFETY: `iter` is in a valid bio; its fields need not be aligned.
-        let (idx, left) = unsafe {
-            (
-                ptr::read_unaligned(&raw const (*iter).bi_idx),
-                ptr::read_unaligned(&raw const (*iter).bi_size),
-            )
-        };
-        // SAFETY: `iter` is in a valid bio.
-        let done = unsafe { bindings::net_ceph_bvec_iter_done(iter) };
-        Self {
-            bio,
-            idx: idx as usize,
-            done: done as usize,
-            left: left as usize,
-        }
-    }
-
-    /// The start of the bio after this one.
-    ///
-    /// # Safety
-    ///
-    /// The chain must be valid.
-    unsafe fn next_bio(&self) -> Option<Self> {
-        // SAFETY: The caller says that the chain is valid.
-        let next = NonNull::new(unsafe { (*self.bio.as_ptr()).bi_next })?;
-        // SAFETY: As above.
-        Some(unsafe { Self::start(next) })
-    }
-
-    /// The current bvec, in the bio's array.
-    ///
-    /// # Safety
-    ///
-    /// The chain must be valid, and bytes must be left in the current bio.
-    unsafe fn bvec(&self) -> *const bindings::bio_vec {
-        // SAFETY: With bytes left, `idx` is in the bio's array.
-        unsafe { (*self.bio.as_ptr()).bi_io_vec.add(self.idx) }
-    }
-
-    /// Moves on by `n` bytes, or to the end.
-    ///
-    /// # Safety
-    ///
-    /// The chain must be valid.
-    unsafe fn advance(&mut self, mut n: usize) {
-        loop {
-            // Stand on a byte ahead, if there is one, so that `bvec` can be asked.
-            while self.left == 0 {
-                // SAFETY: The caller says that the chain is valid.
-                match unsafe { self.next_bio() } {
-                    Some(next) => *self = next,
-                    None => return,
-                }
-            }
-            // SAFETY: Bytes are left in the current bio.
-            let in_bvec = unsafe { (*self.bvec()).bv_len as usize }.saturating_sub(self.done);
-            if in_bvec == 0 {
-                self.idx += 1;
-                self.done = 0;
-                continue;
-            }
-            if n == 0 {
-                return;
-            }
-            let step = n.min(in_bvec).min(self.left);
-            self.done += step;
-            self.left -= step;
-            n -= step;
-        }
-    }
-
-    /// The bytes of the current bvec that lie ahead.
-    ///
-    /// # Safety
-    ///
-    /// The chain must be valid.
-    unsafe fn run(&self) -> Option<Run> {
-        if self.left == 0 {
-            return None;
-        }
-        // SAFETY: Bytes are left in the current bio.
-        let bv = unsafe { *self.bvec() };
-        Some(Run::Pages {
-            page: bv.bv_page,
-            offset: bv.bv_offset as usize + self.done,
-            len: (bv.bv_len as usize)
-                .saturating_sub(self.done)
-                .min(self.left),
-        })
-    }
-
-    /// How many bvecs hold the next `n` bytes (of this bio), and, if `splice`, whether all may be
-    /// spliced.
-    ///
-    /// # Safety
-    ///
-    /// The chain must be valid, with at least `n` bytes left in the current bio.
-    unsafe fn span(&self, n: usize, splice: bool) -> (usize, bool) {
-        let mut count = 0;
-        let mut covered = 0;
-        let mut spliceable = splice;
-        // SAFETY: The caller says that bytes are left in the current bio.
-        let first = unsafe { self.bvec() };
-        while covered < self.done + n {
-            // SAFETY: The bvecs hold the bytes left, so this one is in the array.
-            let bv = unsafe { first.add(count) };
-            // SAFETY: As above.
-            covered += unsafe { (*bv).bv_len as usize };
-            // SAFETY: As above; the pages of a bio in flight are valid.
-            spliceable = spliceable && unsafe { bindings::net_ceph_bvec_spliceable(bv) };
-            count += 1;
-        }
-        (count, spliceable)
-    }
-}
-
-/// What a cursor stands in.
+/// What a cursor stands in; nothing is a buffer without bytes.
 #[derive(Clone, Copy)]
 enum Place {
-    Nothing,
     Bios(BioPos),
     Buffer(NonNull<u8>),
 }
@@ -178,28 +30,69 @@ enum Place {
 ///
 /// # Invariants
 ///
-/// `place` has at least `remaining` bytes ahead while the owner of the cursor exists.
+/// `place` has at least `remaining` bytes ahead while the owner of the cursor exists, and if it is in
+/// pieces, all that lies between them. Then `piece` is not 0 as long as bytes remain.
 #[derive(Clone, Copy)]
 struct Position {
     place: Place,
     remaining: usize,
+    /// Bytes of the current piece, if there are pieces; it may be cut short by `remaining`.
+    piece: u32,
+    /// Bytes of the pieces that follow; 0: all that remains is one piece.
+    run: u32,
+    /// Bytes between two pieces.
+    skip: u32,
 }
 
+// Cursors are copied with every request.
+const _: () = assert!(size_of::<DataCursor>() <= 64);
+
 impl Position {
+    /// `remaining` bytes in one piece.
+    const fn plain(place: Place, remaining: usize) -> Self {
+        Self {
+            place,
+            remaining,
+            piece: 0,
+            run: 0,
+            skip: 0,
+        }
+    }
+
+    /// How many bytes lie ahead in one piece.
+    fn in_piece(&self) -> usize {
+        if self.run == 0 {
+            self.remaining
+        } else {
+            self.remaining.min(self.piece as usize)
+        }
+    }
+
     /// Moves on by `n` bytes, or to the end.
     ///
     /// # Safety
     ///
     /// The memory must be valid.
     unsafe fn advance(&mut self, n: usize) {
-        let n = n.min(self.remaining);
-        self.remaining -= n;
-        match &mut self.place {
-            Place::Nothing => {}
-            // SAFETY: The caller says that the memory is valid.
-            Place::Bios(pos) => unsafe { pos.advance(n) },
-            // SAFETY: `n` bytes lie ahead in the same buffer, so this is in it or at its end.
-            Place::Buffer(ptr) => *ptr = unsafe { ptr.add(n) },
+        let mut n = n.min(self.remaining);
+        if self.run == 0 {
+            self.remaining -= n;
+            // SAFETY: The caller says that the memory is valid; `n` bytes lie ahead.
+            return unsafe { self.place.advance(n) };
+        }
+        while n > 0 {
+            // `piece` is a `u32`.
+            let step = n.min(self.piece as usize);
+            self.piece -= step as u32;
+            self.remaining -= step;
+            n -= step;
+            let ended = self.piece == 0 && self.remaining > 0;
+            let gap = if ended { self.skip as usize } else { 0 };
+            // SAFETY: As above; with bytes remaining, the gap lies ahead, too.
+            unsafe { self.place.advance(step + gap) };
+            if ended {
+                self.piece = self.run;
+            }
         }
     }
 
@@ -211,13 +104,13 @@ impl Position {
     unsafe fn walk(&mut self, n: usize, mut f: impl FnMut(*mut u8, usize)) {
         let mut n = n.min(self.remaining);
         while n > 0 {
+            let here = n.min(self.in_piece());
             let run = match &self.place {
-                Place::Nothing => None,
                 // SAFETY: The caller says that the memory is valid.
                 Place::Bios(pos) => unsafe { pos.run() },
                 Place::Buffer(ptr) => Some(Run::Bytes {
                     ptr: ptr.as_ptr(),
-                    len: n,
+                    len: here,
                 }),
             };
             let step = match run {
@@ -227,7 +120,7 @@ impl Position {
                     len
                 }
                 Some(Run::Pages { page, offset, len }) => {
-                    let len = len.min(n);
+                    let len = len.min(here);
                     // SAFETY: The run is in the pages of a valid bvec.
                     unsafe { with_pages(page, offset, len, &mut f) };
                     len
@@ -236,6 +129,22 @@ impl Position {
             // SAFETY: The caller says that the memory is valid.
             unsafe { self.advance(step) };
             n -= step;
+        }
+    }
+}
+
+impl Place {
+    /// Moves on by `n` bytes.
+    ///
+    /// # Safety
+    ///
+    /// The memory must be valid, and `n` bytes lie ahead.
+    unsafe fn advance(&mut self, n: usize) {
+        match self {
+            // SAFETY: The caller says that the memory is valid.
+            Place::Bios(pos) => unsafe { pos.advance(n) },
+            // SAFETY: `n` bytes lie ahead in the same buffer, so this is in it or at its end.
+            Place::Buffer(ptr) => *ptr = unsafe { ptr.add(n) },
         }
     }
 }
@@ -301,10 +210,7 @@ impl DataCursor {
     pub const fn empty() -> Self {
         // INVARIANT: There is no memory.
         Self {
-            pos: Position {
-                place: Place::Nothing,
-                remaining: 0,
-            },
+            pos: Position::plain(Place::Buffer(NonNull::dangling()), 0),
             _owner: None,
         }
     }
@@ -323,11 +229,11 @@ impl DataCursor {
         };
         // SAFETY: The caller says that the chain is valid.
         let mut pos = unsafe { BioPos::start(bio) };
-        let mut remaining = pos.left;
+        let mut remaining = pos.left as usize;
         let mut at = pos;
         // SAFETY: As above.
         while let Some(next) = unsafe { at.next_bio() } {
-            remaining += next.left;
+            remaining += next.left as usize;
             at = next;
         }
         // SAFETY: As above. Nothing is skipped but empty bios and bvecs.
@@ -335,10 +241,7 @@ impl DataCursor {
         // INVARIANT: The caller says that the memory is valid while the owner is held; the bytes
         // were counted.
         Self {
-            pos: Position {
-                place: Place::Bios(pos),
-                remaining,
-            },
+            pos: Position::plain(Place::Bios(pos), remaining),
             _owner: Some(owner),
         }
     }
@@ -365,6 +268,57 @@ impl DataCursor {
         // INVARIANT: It only shrinks.
         part.pos.remaining = part.pos.remaining.min(n);
         part
+    }
+
+    /// A cursor over pieces: the next `first` bytes, then pieces of `run` bytes with `skip` bytes between two,
+    /// `total` bytes in all. Only what lies ahead in one piece is divided so; `total` is cut to what is
+    /// there.
+    pub fn strided(&self, first: usize, run: usize, skip: usize, total: usize) -> Self {
+        let mut part = self.clone();
+        let pos = &mut part.pos;
+        let ahead = pos.in_piece().min(u32::MAX as usize);
+        let period = run.saturating_add(skip);
+        if total <= first || first >= ahead || skip == 0 || run == 0 {
+            let length = if skip == 0 { total } else { total.min(first) };
+            // INVARIANT: One piece of what was in one.
+            *pos = Position::plain(pos.place, length.min(ahead));
+            return part;
+        }
+        // What of the bytes ahead belongs to pieces.
+        let rest = ahead - first;
+        let full = (rest / period) * run;
+        let tail = (rest % period).saturating_sub(skip);
+        let fits = first + full + tail;
+        // INVARIANT: All pieces and gaps lie in the bytes ahead, which a `u32` counts.
+        *pos = Position {
+            place: pos.place,
+            remaining: total.min(fits),
+            piece: first as u32,
+            run: run.min(ahead) as u32,
+            skip: skip.min(ahead) as u32,
+        };
+        if first == 0 {
+            pos.piece = pos.run;
+            if pos.remaining > 0 {
+                // SAFETY: The memory is valid by the type invariant; as a piece follows the gap, both
+                // lie ahead.
+                unsafe { pos.place.advance(skip) };
+            }
+        }
+        part
+    }
+
+    /// Whether the next `n` bytes (or what there is) are all zero. Does not move.
+    pub fn is_zero(&self, n: usize) -> bool {
+        let mut zero = true;
+        let mut pos = self.pos;
+        // SAFETY: The memory is valid by the type invariant, and so are the runs passed.
+        unsafe {
+            pos.walk(n, |ptr, len| {
+                zero = zero && bindings::memchr_inv(ptr.cast(), 0, len).is_null()
+            })
+        };
+        zero
     }
 
     /// CRC-32C of the next `n` bytes (or what there is), from `seed`. Does not move.
@@ -423,19 +377,25 @@ impl DataCursor {
     ) -> R {
         let mut iter = bindings::iov_iter::default();
         let mut kvec = bindings::kvec::default();
-        let mut n = max.min(self.pos.remaining);
+        let mut n = max.min(self.pos.in_piece());
         let mut spliceable = false;
         match &self.pos.place {
             Place::Bios(pos) if n > 0 => {
-                n = n.min(pos.left);
+                n = n.min(pos.left as usize);
                 // SAFETY: The chain is valid by the type invariant, and has `n` bytes left in this
                 // bio.
                 let (count, ok) = unsafe { pos.span(n, direction == bindings::ITER_SOURCE) };
                 spliceable = ok;
                 // SAFETY: As above: `count` bvecs hold the bytes passed and those ahead.
                 unsafe {
-                    bindings::iov_iter_bvec(&mut iter, direction, pos.bvec(), count, pos.done + n);
-                    bindings::iov_iter_advance(&mut iter, pos.done);
+                    bindings::iov_iter_bvec(
+                        &mut iter,
+                        direction,
+                        pos.bvec(),
+                        count,
+                        pos.done as usize + n,
+                    );
+                    bindings::iov_iter_advance(&mut iter, pos.done as usize);
                 }
             }
             Place::Buffer(ptr) if n > 0 => {
@@ -444,8 +404,7 @@ impl DataCursor {
                 // SAFETY: `n` bytes are valid there by the type invariant.
                 unsafe { bindings::iov_iter_kvec(&mut iter, direction, &kvec, 1, n) };
             }
-            Place::Nothing | Place::Bios(_) | Place::Buffer(_) => {
-                n = 0;
+            Place::Bios(_) | Place::Buffer(_) => {
                 // SAFETY: No bytes.
                 unsafe { bindings::iov_iter_kvec(&mut iter, direction, &kvec, 0, 0) };
             }
@@ -487,10 +446,7 @@ impl DataBuf {
     pub fn cursor(self: &Arc<Self>) -> DataCursor {
         // INVARIANT: The owner keeps the bytes.
         DataCursor {
-            pos: Position {
-                place: Place::Buffer(self.start),
-                remaining: self.bytes.len(),
-            },
+            pos: Position::plain(Place::Buffer(self.start), self.bytes.len()),
             _owner: Some(Owner::from_arc(self.clone())),
         }
     }

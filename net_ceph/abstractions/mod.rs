@@ -6,6 +6,7 @@
 //! noun; none but `crypto` and `key_type` knows the Ceph protocol.
 
 mod bindings;
+mod bio_pos;
 
 pub mod crc32c;
 pub mod crypto;

@@ -198,7 +198,9 @@ impl Layout {
         let set = object / self.stripe_count;
         let position = object % self.stripe_count;
         match set.checked_mul(self.set_size()) {
-            Some(start) => self.of_object(position, size.saturating_sub(start).min(self.set_size())),
+            Some(start) => {
+                self.of_object(position, size.saturating_sub(start).min(self.set_size()))
+            }
             None => 0,
         }
     }

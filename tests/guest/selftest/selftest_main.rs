@@ -11,6 +11,7 @@ mod bios;
 mod peer;
 mod small;
 mod sockets;
+mod strided;
 mod work;
 
 module! {
@@ -53,12 +54,15 @@ const TESTS: &[Test] = &[
     ("keyring", small::keyring),
     ("buffer_cursor", small::buffer_cursor),
     ("bio_cursor", bios::cursor),
+    ("strided_bios", strided::bios),
+    ("strided_buffer", strided::buffer),
     ("queue", work::queue),
     ("queue_cancel", work::cancel),
     ("queue_storm", work::storm),
     ("echo_v4", sockets::echo_v4),
     ("echo_v6", sockets::echo_v6),
     ("echo_bios", sockets::echo_bios),
+    ("echo_strided", strided::echo),
     ("backpressure", sockets::backpressure),
     ("refused", sockets::refused),
     ("peer_closes", sockets::peer_closes),

@@ -11,6 +11,7 @@ mod abstractions;
 pub mod control;
 mod image;
 pub mod io;
+pub mod lock;
 pub mod object_map;
 
 use abstractions::{bus::Bus, module};

@@ -31,5 +31,13 @@ pub mod object_map_bits;
 #[path = "../../../rbd/object_map/turns.rs"]
 pub mod object_map_turns;
 
+/// The pure part of the block driver's exclusive lock.
+#[path = "../../../rbd/lock"]
+pub mod lock {
+    pub mod event;
+    pub mod owner;
+    pub mod state;
+}
+
 // The name by which the block driver knows the client's crate.
 extern crate self as net_ceph;

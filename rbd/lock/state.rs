@@ -1,0 +1,578 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The exclusive lock's protocol: when it is taken, asked for, kept and given up.
+//!
+//! Pure: no I/O, no clock, no locks; the host tests compile this file too. A driver asks for the
+//! [`next`](Machine::next) thing to do, does it, and tells how it went ([`done`](Machine::done)), one at
+//! a time. What others do meanwhile is told by [`notice`](Machine::notice) at any time.
+//!
+//! Behaviour as that of the C driver (Linux `drivers/block/rbd.c`) and librbd (Ceph
+//! `src/librbd/ExclusiveLock.cc`, `managed_lock/AcquireRequest.cc`, `BreakRequest.cc`,
+//! `ReacquireRequest.cc`, `ImageWatcher.cc`), with which the lock is shared.
+//!
+//! - Whoever finds the lock taken looks whether its holder still watches the header. A holder that does
+//!   is asked to release it. One that does not is shut out of the cluster before its lock is broken:
+//!   it may live, and write.
+//! - A lock of ours that we do not use must not stay: others would wait for it in vain, as we live. So
+//!   what may be there, as a request about it was not answered in time, is cleaned up before all else.
+
+use super::{
+    event::{Action, Announcement, Done, Look, Notice, Reply},
+    owner::{Found, Locker},
+};
+use kernel::prelude::*;
+use net_ceph::proto::cls::rbd_notify::{ClientId, Notification};
+
+/// Until the lock is tried again, or its holder asked again, if nobody tells of a change (Linux
+/// `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
+const RETRY: u64 = 1000;
+/// How long whoever asked for the lock has the chance to take it before we do.
+const HANDOVER: u64 = 200;
+/// How often in a row the lock is tried at once after it was found free.
+const TRIES_MAX: u32 = 3;
+/// How many times in a row a holder in this very client must be found without its watch before its lock
+/// is taken from it. It cannot be shut out without us; while it lives, it renews its watch or its lock.
+const PATIENCE: u32 = 30;
+
+/// Errnos that the kernel crate does not name in all versions.
+mod errno {
+    pub(super) const ENOENT: i32 = -2;
+    pub(super) const EINTR: i32 = -4;
+    pub(super) const EAGAIN: i32 = -11;
+    pub(super) const ENOMEM: i32 = -12;
+    pub(super) const EBUSY: i32 = -16;
+    pub(super) const EEXIST: i32 = -17;
+    pub(super) const EROFS: i32 = -30;
+    pub(super) const EOPNOTSUPP: i32 = -95;
+    pub(super) const ESHUTDOWN: i32 = -108;
+    pub(super) const ETIMEDOUT: i32 = -110;
+}
+
+/// Why the lock is released.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Somebody asked, or it ends.
+    Over,
+    /// Its cookie could not be changed, so we cannot know whether it is still ours.
+    Unsure,
+    /// What it protects could not be made ready.
+    Unprepared(Error),
+}
+
+/// Where we are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is not ours; to be taken when wanted.
+    Unlocked,
+    /// The same, but not before this time, unless there is news.
+    Resting(u64),
+    /// Releasing what may have been left.
+    Cleaning(u64),
+    Locking,
+    LookingUp,
+    /// Does its holder watch?
+    LookingFor(Locker),
+    /// Its holder does not watch; is it still the holder?
+    LookingAgain(Locker),
+    Blocklisting(Locker),
+    Breaking(Locker),
+    Asking,
+    Failing(Error),
+    /// It is ours from here on.
+    Preparing,
+    Opening,
+    Announcing,
+    Held,
+    Renewing(u64),
+    Closing(Why),
+    Draining(Why),
+    Concluding(Why),
+    Unlocking(Why),
+    /// It is not ours any more.
+    Released(Why),
+    /// All is over.
+    Ended,
+}
+
+/// One mapping's side of the protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    state: State,
+    /// Our global id.
+    gid: u64,
+    /// Never give it up for others, and have it always once we had it.
+    exclusive: bool,
+    /// The handle of our watch, if it stands.
+    watch: Option<u64>,
+    /// The handle in the cookie of the lock that we have or try to take.
+    held: u64,
+    /// The handles of a lock of ours that may be there still, in either way.
+    left: [Option<u64>; 2],
+    /// We had it.
+    had: bool,
+    /// Somebody asked us to release it.
+    asked: bool,
+    /// Somebody else took or released it since we tried.
+    news: bool,
+    gone: Option<Error>,
+    ending: Option<Error>,
+    tries: u32,
+    patience: u32,
+}
+
+impl Machine {
+    /// For a mapping by the client `gid`, whose watch on the header has the cookie `watch`.
+    pub fn new(gid: u64, watch: u64, exclusive: bool) -> Self {
+        Self {
+            state: State::Unlocked,
+            gid,
+            exclusive,
+            watch: Some(watch),
+            held: watch,
+            left: [None; 2],
+            had: false,
+            asked: false,
+            news: false,
+            gone: None,
+            ending: None,
+            tries: 0,
+            patience: 0,
+        }
+    }
+
+    /// Whether the lock is ours, as far as we know.
+    pub fn owns(&self) -> bool {
+        match self.state {
+            State::Preparing
+            | State::Opening
+            | State::Announcing
+            | State::Held
+            | State::Renewing(_)
+            | State::Closing(_)
+            | State::Draining(_)
+            | State::Concluding(_)
+            | State::Unlocking(_) => true,
+            State::Unlocked
+            | State::Resting(_)
+            | State::Cleaning(_)
+            | State::Locking
+            | State::LookingUp
+            | State::LookingFor(_)
+            | State::LookingAgain(_)
+            | State::Blocklisting(_)
+            | State::Breaking(_)
+            | State::Asking
+            | State::Failing(_)
+            | State::Released(_)
+            | State::Ended => false,
+        }
+    }
+
+    /// Whether everything that could be done about the end of the mapping was done.
+    pub fn has_ended(&self) -> bool {
+        self.state == State::Ended
+    }
+
+    /// A word for the state.
+    pub fn state_name(&self) -> &'static str {
+        match self.state {
+            State::Unlocked => "unlocked",
+            State::Resting(_) => "waiting",
+            State::Cleaning(_) => "cleaning up",
+            State::Locking => "locking",
+            State::LookingUp => "looking for the owner",
+            State::LookingFor(_) | State::LookingAgain(_) => "looking whether the owner lives",
+            State::Blocklisting(_) => "blocklisting the owner",
+            State::Breaking(_) => "breaking the owner's lock",
+            State::Asking => "asking the owner",
+            State::Failing(_) => "failing",
+            State::Preparing => "acquired",
+            State::Opening | State::Announcing | State::Held => "locked",
+            State::Renewing(_) => "renewing",
+            State::Closing(_) | State::Draining(_) => "quiescing",
+            State::Concluding(_) | State::Unlocking(_) | State::Released(_) => "releasing",
+            State::Ended => "ended",
+        }
+    }
+
+    /// Takes in what others do. Returns the result that the notifier is to be answered with, if there
+    /// is something to say. The driver is to ask what to do now.
+    pub fn notice(&mut self, notice: Notice) -> Option<i32> {
+        match notice {
+            Notice::Heard(n) => return self.heard(n),
+            Notice::WatchLost => self.watch = None,
+            Notice::Watching(handle) => self.watch = Some(handle),
+            Notice::Gone(e) => self.gone = self.gone.or(Some(e)),
+            Notice::End(e) => self.ending = self.ending.or(Some(e)),
+        }
+        None
+    }
+
+    fn heard(&mut self, n: Notification) -> Option<i32> {
+        match n {
+            Notification::AcquiredLock(id) | Notification::ReleasedLock(id) => {
+                self.news |= !self.is_us(id);
+                None
+            }
+            Notification::RequestLock(id) if self.is_us(id) => None,
+            Notification::RequestLock(_) => self.asked_for(),
+            // For whoever has the lock to do, which we do not know how to: the sender will ask for the
+            // lock instead.
+            Notification::Other(_) => self.owns().then_some(errno::EOPNOTSUPP),
+            Notification::HeaderUpdate => None,
+        }
+    }
+
+    /// Somebody asks for the lock.
+    fn asked_for(&mut self) -> Option<i32> {
+        match self.state {
+            State::Preparing
+            | State::Opening
+            | State::Announcing
+            | State::Held
+            | State::Renewing(_)
+                if self.exclusive && self.gone.is_none() && self.ending.is_none() =>
+            {
+                Some(errno::EROFS)
+            }
+            _ if self.owns() => {
+                self.asked = true;
+                Some(0)
+            }
+            _ => None,
+        }
+    }
+
+    fn is_us(&self, id: Option<ClientId>) -> bool {
+        id.is_some_and(|id| {
+            id.gid == self.gid && (Some(id.handle) == self.watch || id.handle == self.held)
+        })
+    }
+
+    /// What to do now.
+    pub fn next(&mut self, look: Look) -> Action {
+        loop {
+            let (state, action) = self.step(look);
+            self.state = state;
+            if let Some(action) = action {
+                return action;
+            }
+        }
+    }
+
+    /// The next state, and what is to be done in it or on the way to it; `None`: look again. There is no
+    /// circle of states without anything to do.
+    fn step(&mut self, look: Look) -> (State, Option<Action>) {
+        let state = self.state;
+        let stay = |action| (state, Some(action));
+        match state {
+            State::Unlocked | State::Resting(_) => self.step_unlocked(look),
+            State::Cleaning(handle) => stay(Action::Unlock(handle)),
+            State::Locking
+            | State::LookingUp
+            | State::LookingFor(_)
+            | State::LookingAgain(_)
+            | State::Blocklisting(_)
+            | State::Breaking(_)
+            | State::Asking => match (self.is_needless(look), self.watch) {
+                (false, Some(watch)) => stay(self.attempt(watch)),
+                _ => (State::Unlocked, None),
+            },
+            State::Failing(e) => (State::Unlocked, Some(Action::Fail(e))),
+            State::Preparing if self.is_over() => (State::Unlocking(Why::Over), None),
+            State::Preparing => stay(Action::Prepare),
+            State::Opening => (State::Announcing, Some(Action::Open)),
+            State::Announcing => (
+                State::Held,
+                Some(Action::Announce(Announcement::Acquired, self.held)),
+            ),
+            State::Held => self.step_held(),
+            State::Renewing(to) => stay(Action::Renew {
+                from: self.held,
+                to,
+            }),
+            State::Closing(why) => (State::Draining(why), Some(Action::Close)),
+            State::Draining(why) if look.drained => (State::Concluding(why), None),
+            State::Draining(_) => stay(Action::Rest { until: None }),
+            State::Concluding(_) => stay(Action::Conclude),
+            State::Unlocking(_) => stay(Action::Unlock(self.held)),
+            State::Released(why) => self.step_released(why, look),
+            State::Ended => match (look.wanted, self.ending) {
+                (true, Some(e)) => stay(Action::Fail(e)),
+                _ => stay(Action::Rest { until: None }),
+            },
+        }
+    }
+
+    /// Nothing more can be had of the lock.
+    fn is_over(&self) -> bool {
+        self.gone.is_some() || self.ending.is_some()
+    }
+
+    /// There is no use in trying to take the lock.
+    fn is_needless(&self, look: Look) -> bool {
+        let wanted = look.wanted || self.exclusive && self.had;
+        !wanted || self.is_over()
+    }
+
+    fn step_unlocked(&mut self, look: Look) -> (State, Option<Action>) {
+        let rest = |until| Some(Action::Rest { until });
+        if let Some(e) = self.gone {
+            self.left = [None; 2];
+            if look.wanted && self.ending.is_none() {
+                return (State::Unlocked, Some(Action::Fail(e)));
+            }
+        }
+        let left = self.left.iter().find_map(|&left| left);
+        if let Some(e) = self.ending {
+            return match left {
+                Some(handle) => (State::Cleaning(handle), None),
+                None => (State::Ended, Some(Action::Fail(e))),
+            };
+        }
+        let early = match self.state {
+            // There may be news, but not of what we left.
+            State::Resting(until) if look.now < until && (!self.news || left.is_some()) => {
+                Some(until)
+            }
+            _ => None,
+        };
+        match (left, early) {
+            (Some(_), Some(_)) => (self.state, rest(early)),
+            (Some(handle), None) => (State::Cleaning(handle), None),
+            (None, _) if self.is_needless(look) => (State::Unlocked, rest(None)),
+            // Without a watch we would be taken for dead.
+            (None, _) if self.watch.is_none() => (self.state, rest(None)),
+            (None, Some(_)) => (self.state, rest(early)),
+            (None, None) => (State::Locking, None),
+        }
+    }
+
+    /// What to do in the course of an attempt to take the lock, as the watcher `watch`.
+    fn attempt(&mut self, watch: u64) -> Action {
+        match self.state {
+            State::LookingUp | State::LookingAgain(_) => Action::LookUp,
+            State::LookingFor(locker) => Action::FindWatcher(locker),
+            State::Blocklisting(locker) => Action::Blocklist(locker),
+            State::Breaking(locker) => Action::Break(locker),
+            State::Asking => Action::Ask(watch),
+            _ => {
+                self.news = false;
+                self.held = watch;
+                Action::Lock(watch)
+            }
+        }
+    }
+
+    fn step_held(&mut self) -> (State, Option<Action>) {
+        if self.is_over() {
+            return (State::Closing(Why::Over), None);
+        }
+        match self.watch {
+            Some(watch) if watch != self.held => return (State::Renewing(watch), None),
+            _ => {}
+        }
+        if self.asked {
+            return (State::Closing(Why::Over), None);
+        }
+        (State::Held, Some(Action::Rest { until: None }))
+    }
+
+    fn step_released(&mut self, why: Why, look: Look) -> (State, Option<Action>) {
+        let asked = core::mem::take(&mut self.asked);
+        let announce = Some(Action::Announce(Announcement::Released, self.held));
+        if self.gone.is_some() {
+            return (State::Unlocked, None);
+        }
+        match why {
+            _ if self.ending.is_some() => (State::Unlocked, announce),
+            Why::Unprepared(e) if is_passing(e) => {
+                (State::Resting(look.now.saturating_add(RETRY)), announce)
+            }
+            Why::Unprepared(e) => (State::Failing(e), announce),
+            Why::Unsure if !asked => (State::Unlocked, announce),
+            Why::Unsure | Why::Over => {
+                (State::Resting(look.now.saturating_add(HANDOVER)), announce)
+            }
+        }
+    }
+
+    /// Takes in how the thing went that [`next`](Self::next) said was to be done.
+    pub fn done(&mut self, now: u64, done: Done) {
+        self.state = match self.state {
+            State::Cleaning(handle) => self.on_cleaned(now, handle, done.result()),
+            State::Locking => self.on_locked(now, done.result()),
+            State::LookingUp => match done.found() {
+                Ok(Found::Locker(locker)) => State::LookingFor(locker),
+                other => self.no_locker(now, other),
+            },
+            State::LookingFor(locker) => match done.watched() {
+                Ok(true) => {
+                    (self.tries, self.patience) = (0, 0);
+                    State::Asking
+                }
+                Ok(false) => self.on_dead(now, locker),
+                Err(e) => self.on_failure(now, e),
+            },
+            State::LookingAgain(locker) => match done.found() {
+                Ok(Found::Locker(same)) if same == locker => State::Blocklisting(locker),
+                Ok(Found::Locker(_)) => self.lock_again(now),
+                other => self.no_locker(now, other),
+            },
+            State::Blocklisting(locker) => match done.result() {
+                Ok(()) => State::Breaking(locker),
+                Err(e) => self.on_failure(now, e),
+            },
+            State::Breaking(_) => match done.result() {
+                Err(e) if e.to_errno() != errno::ENOENT => self.on_failure(now, e),
+                _ => self.lock_again(now),
+            },
+            State::Asking => self.on_asked(now, done.asked()),
+            State::Preparing => match done.result() {
+                Ok(()) => State::Opening,
+                Err(e) => State::Unlocking(Why::Unprepared(self.note(e))),
+            },
+            State::Renewing(to) => match done.result() {
+                Ok(()) => {
+                    self.held = to;
+                    State::Held
+                }
+                Err(e) => {
+                    self.note(e);
+                    // If it was changed in truth.
+                    self.left[1] = Some(to);
+                    State::Closing(Why::Unsure)
+                }
+            },
+            State::Concluding(why) => State::Unlocking(why),
+            State::Unlocking(why) => {
+                self.on_unlocked(done.result());
+                State::Released(why)
+            }
+            // Nothing was to be done that has a result.
+            State::Unlocked
+            | State::Resting(_)
+            | State::Failing(_)
+            | State::Opening
+            | State::Announcing
+            | State::Held
+            | State::Closing(_)
+            | State::Draining(_)
+            | State::Released(_)
+            | State::Ended => self.state,
+        };
+    }
+
+    fn on_locked(&mut self, now: u64, result: Result) -> State {
+        match result.map_err(|e| (e, e.to_errno())) {
+            // It was ours all the time: the answer to an earlier request got lost.
+            Ok(()) | Err((_, errno::EEXIST)) => {
+                (self.tries, self.patience) = (0, 0);
+                self.had = true;
+                State::Preparing
+            }
+            Err((_, errno::EBUSY)) => State::LookingUp,
+            Err((e, _)) => {
+                if is_passing(e) {
+                    // It may have been taken in truth.
+                    self.left[0] = Some(self.held);
+                }
+                self.on_failure(now, e)
+            }
+        }
+    }
+
+    /// The holder of the lock does not watch the header.
+    fn on_dead(&mut self, now: u64, locker: Locker) -> State {
+        if locker.name.num != self.gid {
+            return State::LookingAgain(locker);
+        }
+        // It is in our client: shutting it out would shut us out.
+        if self.patience >= PATIENCE {
+            self.patience = 0;
+            return State::Breaking(locker);
+        }
+        self.patience += 1;
+        State::Resting(now.saturating_add(RETRY))
+    }
+
+    /// There is no holder that could be dealt with.
+    fn no_locker(&mut self, now: u64, found: Result<Found>) -> State {
+        match found {
+            Ok(Found::Foreign(_)) => State::Failing(EBUSY),
+            Ok(_) => self.lock_again(now),
+            Err(e) => self.on_failure(now, e),
+        }
+    }
+
+    /// The lock should be free now.
+    fn lock_again(&mut self, now: u64) -> State {
+        self.patience = 0;
+        if self.tries >= TRIES_MAX {
+            self.tries = 0;
+            return State::Resting(now.saturating_add(RETRY));
+        }
+        self.tries += 1;
+        State::Locking
+    }
+
+    fn on_asked(&mut self, now: u64, reply: Result<Reply>) -> State {
+        match reply {
+            Ok(Reply::Of(errno::EROFS)) => State::Failing(EROFS),
+            Err(e) if e.to_errno() == errno::ESHUTDOWN => self.on_failure(now, e),
+            // It will be released, or there is no telling; it is tried again either way.
+            _ => State::Resting(now.saturating_add(RETRY)),
+        }
+    }
+
+    fn on_unlocked(&mut self, result: Result) {
+        match result {
+            Ok(()) => self.left = [None; 2],
+            Err(e) if is_passing(e) => self.left[0] = Some(self.held),
+            Err(e) => {
+                self.note(e);
+            }
+        }
+    }
+
+    fn on_cleaned(&mut self, now: u64, handle: u64, result: Result) -> State {
+        match result {
+            Ok(()) => self.left = [None; 2],
+            Err(e) if is_passing(e) && self.ending.is_none() => {
+                return State::Resting(now.saturating_add(RETRY));
+            }
+            Err(e) => {
+                self.note(e);
+                for left in &mut self.left {
+                    left.take_if(|left| *left == handle);
+                }
+            }
+        }
+        State::Unlocked
+    }
+
+    /// An attempt to take the lock failed.
+    fn on_failure(&mut self, now: u64, e: Error) -> State {
+        match self.note(e) {
+            e if self.gone == Some(e) => State::Unlocked,
+            e if is_passing(e) => State::Resting(now.saturating_add(RETRY)),
+            e => State::Failing(e),
+        }
+    }
+
+    /// Remembers an error after which there is no hope.
+    fn note(&mut self, e: Error) -> Error {
+        if e.to_errno() == errno::ESHUTDOWN {
+            self.gone = self.gone.or(Some(e));
+        }
+        e
+    }
+}
+
+/// Whether it may go better next time, with nobody doing anything about it.
+fn is_passing(e: Error) -> bool {
+    matches!(
+        e.to_errno(),
+        errno::ETIMEDOUT | errno::EAGAIN | errno::EINTR | errno::ENOMEM
+    )
+}

@@ -276,14 +276,25 @@ impl Client {
     /// The id of the pool called `name`. If our map has none, asks for the newest one first. Sleeps, for
     /// the mount timeout at most. `ENOENT`.
     pub fn pool_id(&self, name: &str) -> Result<u64> {
-        let find = || self.osdmap().and_then(|map| map.pool_by_name(name));
-        if let Some(id) = find() {
-            return Ok(id);
+        let map = self.osdmap_where(|map| map.pool_by_name(name).is_some())?;
+        map.pool_by_name(name).ok_or(ENOENT)
+    }
+
+    /// A map that has the pool with this id, as for [`pool_id`](Self::pool_id).
+    pub fn osdmap_with_pool(&self, id: u64) -> Result<Arc<OsdMap>> {
+        self.osdmap_where(|map| map.pool(id).is_some())
+    }
+
+    /// Our map, or else the newest one, of which `holds` must be true.
+    fn osdmap_where(&self, holds: impl Fn(&OsdMap) -> bool) -> Result<Arc<OsdMap>> {
+        let suitable = || self.osdmap().filter(|map| holds(map));
+        if let Some(map) = suitable() {
+            return Ok(map);
         }
         let timeout = self.options.mount_timeout;
         let newest = self.mon.newest_osdmap(timeout)?;
         self.wait_osdmap(newest, timeout)?;
-        find().ok_or(ENOENT)
+        suitable().ok_or(ENOENT)
     }
 
     /// The OSD client.

@@ -69,12 +69,23 @@ impl IoCtx {
             method,
             input,
         };
-        let req = self.request()?;
-        self.run_with(&req, |p| {
+        self.call_read(object, &[call], max_output)
+    }
+
+    /// Has class methods that only read work on an object as it is at one moment; returns their outputs one
+    /// behind the other, all in all at most `max_output` bytes. Errors as with
+    /// [`call`](Self::call), of the first that fails; `E2BIG` for more than
+    /// [`MAX_OPS`](super::MAX_OPS).
+    pub fn call_read(
+        &self,
+        object: &[u8],
+        calls: &[ClassCall<'_>],
+        max_output: usize,
+    ) -> Result<KVVec<u8>> {
+        self.run(|p| {
             p.max_output = max_output;
-            self.fill_calls(p, object, &[call])
-        })?;
-        Ok(req.take_output())
+            self.fill_calls(p, object, calls)
+        })
     }
 
     /// Has class methods, which may write, work on an object one after the other, in one transaction: if

@@ -6,7 +6,7 @@
 //! `Documentation/ABI/testing/sysfs-bus-rbd`, `drivers/block/rbd.c`), which `rbd device list` and
 //! udev rules rely on.
 
-use super::mapping::Mapping;
+use super::mapping::{Mapping, ParentNames};
 use crate::{
     abstractions::{device::DeviceAttribute, text::Text},
     Image,
@@ -76,8 +76,19 @@ pub(super) static ATTRIBUTES: [Attribute; 17] = [
     readable(c"snap_id", |d, out| {
         Ok(writeln!(out, "{}", d.mapping.names().snap_id)?)
     }),
-    // Images with a parent are not mapped yet.
-    readable(c"parent", |_, out| line(out, b"(no parent image)")),
+    readable(c"parent", |d, out| {
+        let mut any = false;
+        d.mapping.each_parent(&mut |names| {
+            if core::mem::replace(&mut any, true) {
+                out.bytes(b"\n");
+            }
+            parent(out, &names)
+        })?;
+        if !any {
+            out.line(b"(no parent image)");
+        }
+        Ok(())
+    }),
     Attribute::writable(c"refresh", 0o200, |d, _| {
         if !capable_admin() {
             return Err(EPERM);
@@ -89,4 +100,21 @@ pub(super) static ATTRIBUTES: [Attribute; 17] = [
 fn line(out: &mut Text<'_>, bytes: &[u8]) -> Result {
     out.line(bytes);
     Ok(())
+}
+
+/// One of the paragraphs of `parent`.
+fn parent(out: &mut Text<'_>, names: &ParentNames<'_>) -> Result {
+    writeln!(out, "pool_id {}", names.pool_id)?;
+    field(out, b"pool_name ", names.pool);
+    field(out, b"pool_ns ", names.pool_ns);
+    field(out, b"image_id ", names.image_id);
+    field(out, b"image_name ", names.image);
+    writeln!(out, "snap_id {}", names.snap_id)?;
+    field(out, b"snap_name ", names.snap);
+    Ok(writeln!(out, "overlap {}", names.overlap)?)
+}
+
+fn field(out: &mut Text<'_>, name: &[u8], value: &[u8]) {
+    out.bytes(name);
+    out.line(value);
 }

@@ -29,6 +29,26 @@ pub(crate) struct ImageNames<'a> {
     pub(crate) snap_id: u64,
 }
 
+/// What a clone was made from.
+pub(crate) struct ParentNames<'a> {
+    /// Pool name.
+    pub(crate) pool: &'a [u8],
+    /// Pool id.
+    pub(crate) pool_id: u64,
+    /// Namespace in the pool, empty for the default one.
+    pub(crate) pool_ns: &'a [u8],
+    /// Image name.
+    pub(crate) image: &'a [u8],
+    /// Image id.
+    pub(crate) image_id: &'a [u8],
+    /// Snapshot name.
+    pub(crate) snap: &'a [u8],
+    /// Snapshot id.
+    pub(crate) snap_id: u64,
+    /// How many bytes of it show through.
+    pub(crate) overlap: u64,
+}
+
 /// An open image that serves a disk.
 pub(crate) trait Mapping: Driver {
     /// Opens what `spec` says, for the device `id`. `queue` runs what it has to do in the background.
@@ -53,6 +73,8 @@ pub(crate) trait Mapping: Driver {
     fn features(&self) -> u64;
     /// What it is.
     fn names(&self) -> ImageNames<'_>;
+    /// Hands its ancestors to `f`, the nearest first.
+    fn each_parent(&self, f: &mut dyn FnMut(ParentNames<'_>) -> Result) -> Result;
     /// Id that the cluster gave our client.
     fn client_id(&self) -> u64;
     /// Writes our client's address as `ip:port/nonce`.

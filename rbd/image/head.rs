@@ -2,13 +2,17 @@
 
 //! What of an image changes while it is mapped.
 
-use super::parent::Parent;
-use kernel::sync::Arc;
-use net_ceph::osd_client::Snapshots;
+use super::{header::Header, parent::Parent};
+use kernel::{prelude::*, sync::Arc};
+use net_ceph::{
+    client::Client,
+    osd_client::Snapshots,
+    proto::cls::rbd::{ImageState, SnapContextReply},
+};
 
 /// An image as it is now. A value: a refresh replaces it whole, and an I/O goes by the one that it
 /// found when it began. Whoever must not miss a change compares the one he has with
-/// [`Image::head`](super::Image::head) ([`Head::same_parent`]).
+/// [`Image::head`](super::Image::head), see [`same_parent`](Self::same_parent).
 pub(crate) struct Head {
     /// Bytes of what is mapped: of the image, or of its snapshot.
     pub(crate) size: u64,
@@ -19,11 +23,52 @@ pub(crate) struct Head {
     /// Feature bits.
     pub(crate) features: u64,
     /// `FLAG_*` of [`cls::rbd`](net_ceph::proto::cls::rbd), of what is mapped.
+    #[allow(dead_code)] // For the object map.
     pub(crate) flags: u64,
 }
 
 impl Head {
+    /// Reads the image as it is now, its snapshot `snap_id` mapped, or itself with
+    /// [`NOSNAP`](net_ceph::proto::osd_op::NOSNAP). The ancestors of `old` are not opened again.
+    ///
+    /// Size, snapshots and parent are of the same moment, features and flags of an earlier one: who
+    /// changes any of them tells us afterwards, and then they are read again.
+    ///
+    /// `ENOENT` if there is no such snapshot; as [`Parent::open`]. May sleep.
+    pub(super) fn read(
+        header: &Header,
+        client: &Client,
+        snap_id: u64,
+        old: Option<&Self>,
+    ) -> Result<Arc<Self>> {
+        let (features, flags) = header.features_and_flags(snap_id)?;
+        header.state(snap_id, |state| {
+            let ImageState {
+                size,
+                snaps: SnapContextReply { seq, snaps },
+                parent,
+            } = state;
+            let old = old.and_then(|old| old.parent.as_ref());
+            let parent = match parent {
+                Some((spec, overlap)) => {
+                    let group = header.io().group();
+                    Some(Parent::open(spec, overlap, old, client, group)?)
+                }
+                None => None,
+            };
+            let head = Self {
+                size,
+                snapc: Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?,
+                parent,
+                features,
+                flags,
+            };
+            Ok(Arc::new(head, GFP_KERNEL)?)
+        })
+    }
+
     /// Whether what shows through is the same as by `other`: the same parent, to the same extent.
+    #[allow(dead_code)] // For clones.
     pub(crate) fn same_parent(&self, other: &Self) -> bool {
         match (&self.parent, &other.parent) {
             (None, None) => true,

@@ -1,32 +1,41 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! An image's metadata, as the `rbd` class keeps it in the image's header object.
+//! An image's header object, where the `rbd` class keeps what there is to know of the image.
 
-use super::{head::Head, names::Names, objects::Objects, SUPPORTED_FEATURES};
-use kernel::{fmt, prelude::*, sync::Arc};
-use net_ceph::abstractions::errno::EOPNOTSUPP;
-use net_ceph::osd_client::Snapshots;
-use net_ceph::proto::{
-    cls::rbd::{
-        decode_parent_legacy, decode_parent_overlap, decode_string, decode_u64, feature,
-        features_input, method, snap_input, Features, ImageSize, ParentSpec, SnapContextReply,
-        HEADER_PREFIX, ID_PREFIX, MAX_ID, MAX_NAME, MAX_PREFIX,
+use super::names::{concat, copy};
+use kernel::prelude::*;
+use net_ceph::{
+    abstractions::errno::EOPNOTSUPP,
+    osd_client::{ClassCall, IoCtx},
+    proto::{
+        cls::rbd::{
+            decode_string, features_input, method, snap_input, string_input, Features, ImageSize,
+            ImageState, SnapContextReply, Striping, CLASS, DIRECTORY, HEADER_PREFIX, ID_PREFIX,
+            MAX_ID, MAX_NAME, MAX_PREFIX,
+        },
+        error::ProtoError,
+        wire::Decoder,
     },
-    error::ProtoError,
-    osd_op::NOSNAP,
-    striper::Layout,
 };
 
-/// Largest object size, as a power of two: the messenger takes no longer data segment. librbd makes no
-/// objects above 2^25 bytes (Ceph `src/librbd/internal.cc`, `create`).
-const MAX_ORDER: u8 = 26;
+/// Longest output of a request: one with a snapshot context is the longest there is.
+const OUTPUT_MAX: usize = 8192;
 
-/// What of an image never changes while it is mapped.
-pub(super) struct Fixed {
+/// A header object. All questions to it sleep, for the mount timeout at most.
+pub(super) struct Header {
+    io: IoCtx,
+    id: KVec<u8>,
+    object: KVec<u8>,
+}
+
+/// What never changes of an image.
+pub(super) struct Constants {
+    /// Objects have `1 << order` bytes.
+    pub(super) order: u8,
     /// What the names of its data objects begin with.
     pub(super) prefix: KVec<u8>,
-    /// How it is cut into objects.
-    pub(super) layout: Layout,
+    /// Its features, of which some may be disabled and enabled.
+    pub(super) features: Features,
 }
 
 /// Says which step of the protocol failed, and reduces it to an errno.
@@ -36,163 +45,146 @@ fn bad_reply(e: ProtoError) -> Error {
 }
 
 /// The id of the image `name`. `ENOENT` if there is no image of format 2 of that name. May sleep.
-pub(super) fn image_id(objects: &Objects, name: &[u8]) -> Result<KVec<u8>> {
+pub(super) fn image_id(io: &IoCtx, name: &[u8]) -> Result<KVec<u8>> {
     let object = concat(ID_PREFIX.as_bytes(), name)?;
-    let output = objects.call(&object, method::GET_ID, &[])?;
+    let output = io.call(&object, CLASS, method::GET_ID, &[], OUTPUT_MAX)?;
     copy(decode_string(&output, MAX_ID, "image id").map_err(bad_reply)?)
 }
 
-/// The name of the header object of the image `id`.
-pub(super) fn header_name(id: &[u8]) -> Result<KVec<u8>> {
-    concat(HEADER_PREFIX.as_bytes(), id)
+/// The name of the image with this id. `ENOENT` if it has none: it may be in the trash. May sleep.
+pub(super) fn image_name(io: &IoCtx, id: &[u8]) -> Result<KVec<u8>> {
+    let mut input = KVec::new();
+    string_input(id, &mut input).map_err(ProtoError::to_errno)?;
+    let directory = DIRECTORY.as_bytes();
+    let output = io.call(directory, CLASS, method::DIR_GET_NAME, &input, OUTPUT_MAX)?;
+    copy(decode_string(&output, MAX_NAME, "image name").map_err(bad_reply)?)
 }
 
-/// The name of the header object that an image `name` of format 1 has
-/// (Ceph `src/include/rbd_types.h`, `RBD_SUFFIX`).
-pub(super) fn format_1_header(name: &[u8]) -> Result<KVec<u8>> {
-    concat(name, b".rbd")
-}
-
-/// Reads what never changes of the image with this header, called `names` in the log. `ENXIO` if it has
-/// features that we do not have; those that only matter to writers are let pass when `read_only`. May
-/// sleep.
-pub(super) fn fixed(
-    objects: &Objects,
-    names: &Names,
-    header: &[u8],
-    read_only: bool,
-) -> Result<Fixed> {
-    let call = |method: &'static str, input: &[u8]| objects.call(header, method, input);
-
-    let size = ImageSize::decode(&call(method::GET_SIZE, &snap_input(NOSNAP))?);
-    let order = size.map_err(bad_reply)?.order;
-    let prefix = call(method::GET_OBJECT_PREFIX, &[])?;
-    let prefix = copy(decode_string(&prefix, MAX_PREFIX, "object prefix").map_err(bad_reply)?)?;
-    let features = Features::decode(&call(method::GET_FEATURES, &features_input(read_only))?);
-    let features = features.map_err(bad_reply)?;
-    let missing = features.incompatible & !SUPPORTED_FEATURES;
-    if missing != 0 {
-        pr_warn!(
-            "image {}: not supported yet: {}\n",
-            names,
-            FeatureNames(missing)
-        );
-        return Err(ENXIO);
+/// Whether there is an image `name` of format 1, whose header has this name
+/// (Ceph `src/include/rbd_types.h`, `RBD_SUFFIX`). May sleep.
+pub(super) fn is_format_1(io: &IoCtx, name: &[u8]) -> Result<bool> {
+    match io.stat(&concat(name, b".rbd")?) {
+        Ok(_) => Ok(true),
+        Err(ENOENT) => Ok(false),
+        Err(e) => Err(e),
     }
-    if order > MAX_ORDER {
-        pr_warn!("image {names}: objects of 2^{order} bytes are too large\n");
-        return Err(ENXIO);
-    }
-    let layout = Layout::new(order, 0, 0).map_err(|e| {
-        pr_warn!("image {names}: {e}\n");
-        ENXIO
-    })?;
-    Ok(Fixed { prefix, layout })
 }
 
-/// Shows feature bits by name, and as a number.
-struct FeatureNames(u64);
+impl Header {
+    /// The header of the image `id` in `io`.
+    pub(super) fn new(io: IoCtx, id: KVec<u8>) -> Result<Self> {
+        let object = concat(HEADER_PREFIX.as_bytes(), &id)?;
+        Ok(Self { io, id, object })
+    }
 
-impl fmt::Display for FeatureNames {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (bit, name) in feature::NAMES {
-            if self.0 & bit != 0 {
-                write!(f, "{name}, ")?;
+    /// The pool it is in.
+    pub(super) fn io(&self) -> &IoCtx {
+        &self.io
+    }
+
+    /// The image's id.
+    pub(super) fn id(&self) -> &[u8] {
+        &self.id
+    }
+
+    /// The object's name.
+    pub(super) fn object(&self) -> &[u8] {
+        &self.object
+    }
+
+    /// Calls several methods in one request, so that no change comes between them. Their outputs follow
+    /// one another.
+    fn ask(&self, questions: &[(&'static str, &[u8])]) -> Result<KVVec<u8>> {
+        let mut calls = KVec::with_capacity(questions.len(), GFP_KERNEL)?;
+        for &(method, input) in questions {
+            let call = ClassCall {
+                class: CLASS,
+                method,
+                input,
+            };
+            calls.push(call, GFP_KERNEL)?;
+        }
+        self.io.call_read(&self.object, &calls, OUTPUT_MAX)
+    }
+
+    /// What never changes. Of the features, those that only matter to writers do not count as
+    /// incompatible for a `reader`.
+    pub(super) fn constants(&self, snap_id: u64, reader: bool) -> Result<Constants> {
+        let outputs = self.ask(&[
+            (method::GET_SIZE, &snap_input(snap_id)),
+            (method::GET_OBJECT_PREFIX, &[]),
+            (method::GET_FEATURES, &features_input(reader)),
+        ])?;
+        let mut d = Decoder::new(&outputs);
+        let order = ImageSize::read(&mut d).map_err(bad_reply)?.order;
+        let prefix = copy(d.blob(MAX_PREFIX, "object prefix").map_err(bad_reply)?)?;
+        let features = Features::read(&mut d).map_err(bad_reply)?;
+        Ok(Constants {
+            order,
+            prefix,
+            features,
+        })
+    }
+
+    /// Its striping, to be asked with the feature `STRIPINGV2` alone.
+    pub(super) fn striping(&self) -> Result<Striping> {
+        let output = self.ask(&[(method::GET_STRIPE_UNIT_COUNT, &[])])?;
+        Striping::decode(&output).map_err(bad_reply)
+    }
+
+    /// The pool with its data objects, to be asked with the feature `DATA_POOL` alone.
+    pub(super) fn data_pool(&self) -> Result<u64> {
+        let output = self.ask(&[(method::GET_DATA_POOL, &[])])?;
+        Decoder::new(&output).u64("data pool").map_err(bad_reply)
+    }
+
+    /// The features and flags, the latter of a snapshot or the image itself.
+    pub(super) fn features_and_flags(&self, snap_id: u64) -> Result<(u64, u64)> {
+        let outputs = self.ask(&[
+            (method::GET_FEATURES, &features_input(true)),
+            (method::GET_FLAGS, &snap_input(snap_id)),
+        ])?;
+        let mut d = Decoder::new(&outputs);
+        let features = Features::read(&mut d).map_err(bad_reply)?.features;
+        Ok((features, d.u64("image flags").map_err(bad_reply)?))
+    }
+
+    /// Hands to `f` what changes of a snapshot or of the image itself. `ENOENT` if there is no such
+    /// snapshot.
+    pub(super) fn state<T>(
+        &self,
+        snap_id: u64,
+        f: impl FnOnce(ImageState<'_>) -> Result<T>,
+    ) -> Result<T> {
+        let input = snap_input(snap_id);
+        match self.ask(&ImageState::METHODS.map(|method| (method, &input[..]))) {
+            // Before Ceph 14.
+            Err(EOPNOTSUPP) => {
+                let methods = ImageState::LEGACY_METHODS;
+                let outputs = self.ask(&methods.map(|method| (method, &input[..])))?;
+                f(ImageState::decode_legacy(&outputs).map_err(bad_reply)?)
+            }
+            outputs => f(ImageState::decode(&outputs?).map_err(bad_reply)?),
+        }
+    }
+
+    /// The name of a snapshot. `ENOENT` if there is none with this id.
+    pub(super) fn snap_name(&self, snap_id: u64) -> Result<KVec<u8>> {
+        let output = self.ask(&[(method::GET_SNAPSHOT_NAME, &snap_input(snap_id))])?;
+        copy(decode_string(&output, MAX_NAME, "snapshot name").map_err(bad_reply)?)
+    }
+
+    /// The id of the snapshot `name`. `ENOENT` if there is none.
+    pub(super) fn find_snap(&self, name: &[u8]) -> Result<u64> {
+        let output = self.ask(&[(method::GET_SNAPCONTEXT, &[])])?;
+        for &snap in &SnapContextReply::decode(&output).map_err(bad_reply)?.snaps {
+            match self.snap_name(snap) {
+                Ok(found) if found[..] == *name => return Ok(snap),
+                // Another one, or deleted since.
+                Ok(_) | Err(ENOENT) => {}
+                Err(e) => return Err(e),
             }
         }
-        write!(f, "features {:#x}", self.0)
+        Err(ENOENT)
     }
-}
-
-/// The image as it is now, its snapshot `snap_id` mapped, or itself with [`NOSNAP`]. `ENOENT` if there is
-/// no such snapshot. May sleep.
-pub(super) fn head(objects: &Objects, header: &[u8], snap_id: u64) -> Result<Arc<Head>> {
-    let call = |method, input: &[u8]| objects.call(header, method, input);
-    let snapc = snapshots(objects, header)?;
-    let size = ImageSize::decode(&call(method::GET_SIZE, &snap_input(snap_id))?);
-    // Which of them stand in the way was looked at when the image was opened.
-    let features = Features::decode(&call(method::GET_FEATURES, &features_input(true))?);
-    let flags = call(method::GET_FLAGS, &snap_input(snap_id))?;
-    let head = Head {
-        size: size.map_err(bad_reply)?.size,
-        snapc,
-        parent: None,
-        features: features.map_err(bad_reply)?.features,
-        flags: decode_u64(&flags, "image flags").map_err(bad_reply)?,
-    };
-    Ok(Arc::new(head, GFP_KERNEL)?)
-}
-
-/// The image's snapshots as they are now. May sleep.
-pub(super) fn snapshots(objects: &Objects, header: &[u8]) -> Result<Arc<Snapshots>> {
-    let snaps = objects.call(header, method::GET_SNAPCONTEXT, &[])?;
-    let SnapContextReply { seq, snaps } = SnapContextReply::decode(&snaps).map_err(bad_reply)?;
-    // OSDs refuse a write whose snapshots are not in descending order, none above `seq`.
-    let mut above = seq.checked_add(1).ok_or(EINVAL)?;
-    for &snap in &snaps {
-        if snap >= above {
-            pr_warn!("image has snapshots out of order\n");
-            return Err(EINVAL);
-        }
-        above = snap;
-    }
-    Ok(Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?)
-}
-
-/// The id of the snapshot `name`. `ENOENT` if there is none. May sleep.
-pub(super) fn find_snap(objects: &Objects, header: &[u8], name: &[u8]) -> Result<u64> {
-    for &snap in &snapshots(objects, header)?.snaps {
-        let output = match objects.call(header, method::GET_SNAPSHOT_NAME, &snap_input(snap)) {
-            // Deleted since.
-            Err(ENOENT) => continue,
-            other => other?,
-        };
-        if decode_string(&output, MAX_NAME, "snapshot name").map_err(bad_reply)? == name {
-            return Ok(snap);
-        }
-    }
-    Err(ENOENT)
-}
-
-/// Refuses a clone with `ENXIO`: what it did not write itself would have to be read from its parent.
-/// May sleep.
-pub(super) fn check_parent(objects: &Objects, names: &Names, header: &[u8], snap: u64) -> Result {
-    let has_parent = match objects.call(header, method::PARENT_GET, &[]) {
-        // Before Ceph 14.
-        Err(EOPNOTSUPP) => {
-            let output = objects.call(header, method::GET_PARENT, &snap_input(snap))?;
-            decode_parent_legacy(&output)
-                .map_err(bad_reply)?
-                .is_some_and(|(_, overlap)| overlap > 0)
-        }
-        output => {
-            let output = output?;
-            match ParentSpec::decode(&output).map_err(bad_reply)? {
-                None => false,
-                Some(_) => {
-                    let overlap =
-                        objects.call(header, method::PARENT_OVERLAP_GET, &snap_input(snap))?;
-                    decode_parent_overlap(&overlap)
-                        .map_err(bad_reply)?
-                        .is_some_and(|overlap| overlap > 0)
-                }
-            }
-        }
-    };
-    if has_parent {
-        pr_warn!("image {names}: clones are not supported yet: flatten it first\n");
-        return Err(ENXIO);
-    }
-    Ok(())
-}
-
-fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
-    concat(bytes, &[])
-}
-
-fn concat(a: &[u8], b: &[u8]) -> Result<KVec<u8>> {
-    let mut out = KVec::with_capacity(a.len().saturating_add(b.len()), GFP_KERNEL)?;
-    out.extend_from_slice(a, GFP_KERNEL)?;
-    out.extend_from_slice(b, GFP_KERNEL)?;
-    Ok(out)
 }

@@ -2,20 +2,15 @@
 
 //! An open image: its metadata, and how they are kept up to date.
 
-// Used as soon as clones are served.
-#[allow(dead_code)]
 mod head;
 mod header;
 mod names;
-mod objects;
 mod open;
-#[allow(dead_code)]
 mod parent;
 mod source;
 mod watch;
 
 pub(crate) use head::Head;
-pub(crate) use objects::Objects;
 #[allow(unused_imports)]
 pub(crate) use parent::{Parent, ParentImage};
 pub(crate) use source::Source;
@@ -24,20 +19,25 @@ use crate::{
     abstractions::{disk::DiskSize, limits::Limits, text::Text},
     control::{
         map_spec::{MapOptions, MapSpec},
-        Id, ImageNames, Mapping,
+        Id, ImageNames, Mapping, ParentNames,
     },
 };
 use core::fmt::Write;
+use header::Header;
 use kernel::{
     prelude::*,
     sync::{Arc, Mutex, SpinLock},
 };
 use names::Names;
-use net_ceph::{abstractions::workqueue::Queue, proto::cls::rbd::feature};
+use net_ceph::{
+    abstractions::workqueue::Queue, client::ClientRef, options::MsMode, osd_client::IoCtx,
+    proto::cls::rbd::feature,
+};
 use watch::Watching;
 
 /// Features of images that we can map.
-pub(crate) const SUPPORTED_FEATURES: u64 = feature::LAYERING;
+pub(crate) const SUPPORTED_FEATURES: u64 =
+    feature::LAYERING | feature::DEEP_FLATTEN | feature::DATA_POOL | feature::OPERATIONS;
 
 /// What stands for a snapshot's name where there is none.
 const NO_SNAP: &[u8] = b"-";
@@ -49,11 +49,7 @@ pub(crate) struct Image {
     names: Names,
     options: MapOptions,
     read_only: bool,
-    /// The pool with the header object.
-    header_io: Arc<Objects>,
-    image_id: KVec<u8>,
-    /// Name of the header object.
-    header: KVec<u8>,
+    header: Header,
     source: Source,
     /// Held for a moment, by every request.
     #[pin]
@@ -67,6 +63,8 @@ pub(crate) struct Image {
     /// `None` for a read-only mapping.
     #[pin]
     watching: Mutex<Option<Watching>>,
+    // Behind all that uses the client.
+    client: ClientRef,
 }
 
 impl Image {
@@ -91,8 +89,15 @@ impl Image {
     }
 
     /// The pool with the header object.
-    pub(crate) fn header_io(&self) -> &Objects {
-        &self.header_io
+    #[allow(dead_code)] // For the exclusive lock and the object map.
+    pub(crate) fn header_io(&self) -> &IoCtx {
+        self.header.io()
+    }
+
+    /// Whether data is checksummed on its way, so that it must not change meanwhile.
+    fn checksums_data(&self) -> bool {
+        let options = self.client.options();
+        options.crc || options.ms_mode != MsMode::Legacy
     }
 
     /// The number of its device.
@@ -131,7 +136,7 @@ impl Mapping for Image {
             discard_granularity: trim(self.options.alloc_size),
             max_discard: trim(set),
             max_write_zeroes: trim(set),
-            stable_writes: self.header_io.checksums_data(),
+            stable_writes: self.checksums_data(),
         }
     }
 
@@ -154,35 +159,58 @@ impl Mapping for Image {
     fn names(&self) -> ImageNames<'_> {
         ImageNames {
             pool: &self.names.pool,
-            pool_id: self.header_io.io().pool(),
+            pool_id: self.header.io().pool(),
             pool_ns: self.names.namespace(),
             image: &self.names.image,
-            image_id: &self.image_id,
+            image_id: self.header.id(),
             snap: self.names.snap.as_deref().unwrap_or(NO_SNAP),
             snap_id: self.source.snap_id(),
         }
     }
 
+    fn each_parent(&self, f: &mut dyn FnMut(ParentNames<'_>) -> Result) -> Result {
+        let head = self.head();
+        let mut next = head.parent.as_ref();
+        while let Some(parent) = next {
+            f(parent.names())?;
+            next = parent.image.parent();
+        }
+        Ok(())
+    }
+
     fn client_id(&self) -> u64 {
-        self.header_io.client_id()
+        self.client.global_id()
     }
 
     fn client_addr(&self, out: &mut Text<'_>) -> Result {
-        match self.header_io.client_addr() {
-            (Some(addr), nonce) => Ok(write!(out, "{addr}/{nonce}")?),
-            (None, nonce) => Ok(write!(out, "(none)/{nonce}")?),
+        let addr = self.client.my_addr();
+        match addr.sock {
+            Some(sock) => write!(out, "{sock}/{}", addr.nonce)?,
+            // No peer told us yet.
+            None => write!(out, "(none)/{}", addr.nonce)?,
         }
+        Ok(())
     }
 
     fn cluster_fsid(&self) -> [u8; 16] {
-        self.header_io.cluster_fsid()
+        self.client.fsid().0
     }
 
     fn refresh(&self) -> Result {
         let _order = self.refreshing.lock();
-        let head = header::head(&self.header_io, &self.header, self.source.snap_id())?;
+        let old = self.head();
+        let head = Head::read(
+            &self.header,
+            &self.client,
+            self.source.snap_id(),
+            Some(&old),
+        )?;
         let size = head.size;
-        let old = core::mem::replace(&mut *self.head.lock(), head);
+        if old.parent.is_some() && head.parent.is_none() {
+            pr_info!("rbd{}: clone has been flattened\n", self.device());
+        }
+        let replaced = core::mem::replace(&mut *self.head.lock(), head);
+        drop(replaced);
         if old.size != size {
             if let Some(disk) = &*self.disk.lock() {
                 disk.set(size);

@@ -2,7 +2,7 @@
 
 //! What an image is called.
 
-use kernel::fmt;
+use kernel::{fmt, prelude::*};
 use net_ceph::options::Bytes;
 
 /// The names of an image, as the user gave them. Shown as `pool/[namespace/]image[@snapshot]`.
@@ -45,4 +45,17 @@ impl fmt::Display for Names {
             None => Ok(()),
         }
     }
+}
+
+/// A copy of `bytes`.
+pub(super) fn copy(bytes: &[u8]) -> Result<KVec<u8>> {
+    concat(bytes, &[])
+}
+
+/// `a` and `b` in one.
+pub(super) fn concat(a: &[u8], b: &[u8]) -> Result<KVec<u8>> {
+    let mut out = KVec::with_capacity(a.len().saturating_add(b.len()), GFP_KERNEL)?;
+    out.extend_from_slice(a, GFP_KERNEL)?;
+    out.extend_from_slice(b, GFP_KERNEL)?;
+    Ok(out)
 }

@@ -3,9 +3,9 @@
 //! Opening an image: from names to objects.
 
 use super::{
-    header,
+    head::Head,
+    header::{self, Header},
     names::{Names, Printable},
-    objects::Objects,
     source::Source,
     watch::Watching,
     Image,
@@ -15,6 +15,7 @@ use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
 use net_ceph::{
     abstractions::workqueue::Queue,
     client::Client,
+    osd_client::{Group, IoCtx},
     proto::{cls::rbd::feature, osd_op::NOSNAP},
 };
 
@@ -44,62 +45,62 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
                 pr_info!("pool {} does not exist\n", Printable(&names.pool));
             }
         })?;
-    let objects = Arc::new(
-        Objects::new(client, pool_id, names.namespace())?,
-        GFP_KERNEL,
-    )?;
+    let io = IoCtx::new(client.osd(), &Group::new()?, pool_id, names.namespace())?;
 
     let missing = |e: &Error| {
         if *e == ENOENT {
             pr_info!("image {names} does not exist\n");
         }
     };
-    let image_id = match header::image_id(&objects, &names.image) {
-        Err(ENOENT) if objects.exists(&header::format_1_header(&names.image)?)? => {
+    let image_id = match header::image_id(&io, &names.image) {
+        Err(ENOENT) if header::is_format_1(&io, &names.image)? => {
             pr_warn!("image {names}: format 1 is not supported\n");
             return Err(ENXIO);
         }
         id => id.inspect_err(missing)?,
     };
-    let header = header::header_name(&image_id)?;
+    let header = Header::new(io, image_id)?;
     // From here on we are told of changes. A reader does without: it may not be allowed to watch.
     let watching = if read_only {
         None
     } else {
-        Some(Watching::begin(&objects, &header, queue).inspect_err(missing)?)
+        Some(Watching::begin(&header, queue).inspect_err(missing)?)
     };
-    let fixed = header::fixed(&objects, &names, &header, read_only).inspect_err(missing)?;
     let snap_id = match &names.snap {
-        Some(name) => header::find_snap(&objects, &header, name).inspect_err(missing)?,
+        Some(name) => header.find_snap(name).inspect_err(missing)?,
         None => NOSNAP,
     };
-    let head = header::head(&objects, &header, snap_id).inspect_err(missing)?;
-    if head.features & feature::LAYERING != 0 {
-        header::check_parent(&objects, &names, &header, snap_id)?;
+    let source = Source::read(&header, &client, &names, snap_id, read_only).inspect_err(missing)?;
+    let head = Head::read(&header, &client, snap_id, None).inspect_err(missing)?;
+    if head
+        .parent
+        .as_ref()
+        .is_some_and(|parent| parent.overlap > 0)
+    {
+        pr_warn!("image {names}: clones are not supported yet: flatten it first\n");
+        return Err(ENXIO);
     }
     if (options.exclusive || options.lock_on_read) && head.features & feature::EXCLUSIVE_LOCK == 0 {
         pr_warn!("image {names}: exclusive-lock feature is not enabled\n");
         return Err(EINVAL);
     }
-    if u64::from(options.alloc_size) > fixed.layout.object_size() {
-        options.alloc_size = u32::try_from(fixed.layout.object_size())?;
+    if u64::from(options.alloc_size) > source.layout().object_size() {
+        options.alloc_size = u32::try_from(source.layout().object_size())?;
         pr_warn!(
             "image {names}: alloc_size adjusted to {}\n",
             options.alloc_size
         );
     }
 
-    let source = Source::new(objects.clone(), fixed.layout, fixed.prefix, snap_id);
     let image = Arc::pin_init(
         pin_init!(Image {
             id,
             names,
             options,
             read_only,
-            header_io: objects,
-            image_id,
             header,
             source,
+            client,
             head <- new_spinlock!(head),
             refreshing <- new_mutex!(()),
             disk <- new_mutex!(None),

@@ -2,20 +2,41 @@
 
 //! What a clone was made from.
 
-use super::source::Source;
-use kernel::sync::Arc;
+use super::{
+    header::{image_name, Header},
+    names::copy,
+    source::Source,
+};
+use crate::control::ParentNames;
+use kernel::{fmt, prelude::*, sync::Arc};
+use net_ceph::{
+    client::Client,
+    osd_client::{Group, IoCtx},
+    proto::cls::rbd::ParentSpec,
+};
+
+/// The most ancestors an image may have (Linux `drivers/block/rbd.c`, `RBD_MAX_PARENT_CHAIN_LEN`).
+const CHAIN_MAX: usize = 16;
+
+/// What an image's name is given as when it has none.
+const NO_NAME: &[u8] = b"(unknown)";
 
 /// What shows where an image has nothing itself.
 #[derive(Clone)]
 pub(crate) struct Parent {
-    /// How many bytes of the image, from its beginning, show it; no more than it has.
+    /// How many bytes, from the image's beginning, show; no more than the parent has.
     pub(crate) overlap: u64,
-    /// The image it is.
+    /// What is shown.
     pub(crate) image: Arc<ParentImage>,
 }
 
 /// A snapshot that an image was cloned from, open for reading. It never changes.
 pub(crate) struct ParentImage {
+    spec: Spec,
+    pool: KVec<u8>,
+    // `None`: it has none, or we may not know.
+    image: Option<KVec<u8>>,
+    snap: Option<KVec<u8>>,
     source: Source,
     size: u64,
     parent: Option<Parent>,
@@ -23,17 +44,158 @@ pub(crate) struct ParentImage {
 
 impl ParentImage {
     /// Where its bytes are.
+    #[allow(dead_code)] // For clones.
     pub(crate) fn source(&self) -> &Source {
         &self.source
-    }
-
-    /// Bytes.
-    pub(crate) fn size(&self) -> u64 {
-        self.size
     }
 
     /// Its own parent.
     pub(crate) fn parent(&self) -> Option<&Parent> {
         self.parent.as_ref()
+    }
+}
+
+impl Parent {
+    /// Opens what a header names as its image's parent, and all the ancestors of that, with `overlap` bytes
+    /// to be shown; unless `old` is that already. `group` is that of the mapping.
+    ///
+    /// `EINVAL` if there are too many ancestors, `EIO` if a pool does not exist, otherwise as
+    /// [`Source::read`], or `ENOENT` for a snapshot that does not exist. May sleep.
+    pub(super) fn open(
+        spec: ParentSpec<'_>,
+        overlap: u64,
+        old: Option<&Self>,
+        client: &Client,
+        group: &Arc<Group>,
+    ) -> Result<Self> {
+        if let Some(old) = old.filter(|old| old.image.spec.is(&spec)) {
+            return Ok(Self::new(overlap, old.image.clone()));
+        }
+        // From the nearest on, as only they know the next; each begun before the one before is done.
+        let mut chain = KVec::new();
+        let mut next = Some((Spec::new(&spec)?, overlap));
+        while let Some((spec, overlap)) = next {
+            if chain.len() >= CHAIN_MAX {
+                pr_warn!("more than {CHAIN_MAX} ancestors\n");
+                return Err(EINVAL);
+            }
+            let begun = Begun::open(spec, client, group)?;
+            next = begun.parent;
+            chain.push((begun.image, overlap), GFP_KERNEL)?;
+        }
+        let mut parent = None;
+        while let Some((mut image, overlap)) = chain.pop() {
+            image.parent = parent;
+            parent = Some(Self::new(overlap, Arc::new(image, GFP_KERNEL)?));
+        }
+        parent.ok_or(EINVAL)
+    }
+
+    fn new(overlap: u64, image: Arc<ParentImage>) -> Self {
+        Self {
+            overlap: overlap.min(image.size),
+            image,
+        }
+    }
+
+    /// What it is, for the device's attribute.
+    pub(super) fn names(&self) -> ParentNames<'_> {
+        let image = &self.image;
+        ParentNames {
+            pool: &image.pool,
+            pool_id: image.spec.pool,
+            pool_ns: &image.spec.namespace,
+            image: image.image.as_deref().unwrap_or(NO_NAME),
+            image_id: &image.spec.image_id,
+            snap: image.snap.as_deref().unwrap_or(NO_NAME),
+            snap_id: image.source.snap_id(),
+            overlap: self.overlap,
+        }
+    }
+}
+
+/// An ancestor whose own ancestors are not open yet.
+struct Begun {
+    image: ParentImage,
+    parent: Option<(Spec, u64)>,
+}
+
+impl Begun {
+    /// Opens `spec` alone. May sleep.
+    // Keeps its frame off the stack of whoever goes on to other calls.
+    #[inline(never)]
+    fn open(spec: Spec, client: &Client, group: &Arc<Group>) -> Result<Self> {
+        let map = client.osdmap_with_pool(spec.pool).map_err(|e| {
+            if e != ENOENT {
+                return e;
+            }
+            pr_warn!("parent {spec}: its pool does not exist\n");
+            EIO
+        })?;
+        let pool = copy(map.pool_name(spec.pool).unwrap_or_default().as_bytes())?;
+        let io = IoCtx::new(client.osd(), group, spec.pool, &spec.namespace)?;
+        let header = Header::new(io, copy(&spec.image_id)?)?;
+        let failed = |e: &Error| pr_warn!("parent {spec}: cannot be opened: {e:?}\n");
+        let source =
+            Source::read(&header, client, &spec, spec.snap_id, true).inspect_err(failed)?;
+        let (size, parent) = header
+            .state(spec.snap_id, |state| {
+                let parent = match state.parent {
+                    Some((spec, overlap)) => Some((Spec::new(&spec)?, overlap)),
+                    None => None,
+                };
+                Ok((state.size, parent))
+            })
+            .inspect_err(failed)?;
+        Ok(Self {
+            image: ParentImage {
+                pool,
+                // They are for the eye alone.
+                image: image_name(header.io(), &spec.image_id).ok(),
+                snap: header.snap_name(spec.snap_id).ok(),
+                spec,
+                source,
+                size,
+                parent: None,
+            },
+            parent,
+        })
+    }
+}
+
+/// Which snapshot of which image a clone was made from. Shown as `pool/[namespace/]image@snapshot`, by ids.
+struct Spec {
+    pool: u64,
+    namespace: KVec<u8>,
+    image_id: KVec<u8>,
+    snap_id: u64,
+}
+
+impl Spec {
+    fn new(spec: &ParentSpec<'_>) -> Result<Self> {
+        Ok(Self {
+            pool: spec.pool,
+            namespace: copy(spec.namespace)?,
+            image_id: copy(spec.image)?,
+            snap_id: spec.snapid,
+        })
+    }
+
+    /// Whether it is the same.
+    fn is(&self, spec: &ParentSpec<'_>) -> bool {
+        self.pool == spec.pool
+            && self.namespace[..] == *spec.namespace
+            && self.image_id[..] == *spec.image
+            && self.snap_id == spec.snapid
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/", self.pool)?;
+        if !self.namespace.is_empty() {
+            write!(f, "{}/", self.namespace.escape_ascii())?;
+        }
+        write!(f, "{}@{}", self.image_id.escape_ascii(), self.snap_id)
     }
 }

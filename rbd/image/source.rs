@@ -2,32 +2,97 @@
 
 //! Where the bytes of an image are: in which pool, cut into which objects, in which state.
 
-use super::objects::Objects;
-use kernel::{prelude::*, sync::Arc};
-use net_ceph::proto::striper::Layout;
+use super::{
+    header::{Constants, Header},
+    SUPPORTED_FEATURES,
+};
+use kernel::{fmt, prelude::*};
+use net_ceph::{
+    client::Client,
+    osd_client::IoCtx,
+    proto::{
+        cls::rbd::{feature, Striping},
+        striper::Layout,
+    },
+};
 
-/// Where the bytes of a mapped image, or of an ancestor of it, are.
+/// Largest object size, as a power of two: librbd makes none above 32 MiB (Ceph
+/// `src/librbd/internal.cc`, `create`), and a data segment holds such an object and what belongs to it.
+const MAX_ORDER: u8 = 25;
+
+/// Features without which not even reading is right, whatever the cluster says of them: while an image
+/// is migrating, what it lacks is in another one that its header does not name as a parent.
+const NEVER: u64 = feature::MIGRATING;
+
+/// Where the bytes of a mapped image, or of an ancestor of it, are. It never changes.
 pub(crate) struct Source {
-    data: Arc<Objects>,
+    data: IoCtx,
     layout: Layout,
     prefix: KVec<u8>,
     snap_id: u64,
 }
 
 impl Source {
-    /// Objects of the pool `data`, cut as `layout` says, called `prefix` and a number, as of the
+    /// Reads where the image with this header, called `name` in the log, keeps its bytes as of the
     /// snapshot `snap_id`.
-    pub(super) fn new(data: Arc<Objects>, layout: Layout, prefix: KVec<u8>, snap_id: u64) -> Self {
-        Self {
+    ///
+    /// `ENXIO` if it has features that we do not have (those that only matter to writers are let pass for
+    /// a `reader`), or objects of a size that no image has; `EIO` if its pool for data does not
+    /// exist. May sleep.
+    pub(super) fn read(
+        header: &Header,
+        client: &Client,
+        name: &dyn fmt::Display,
+        snap_id: u64,
+        reader: bool,
+    ) -> Result<Self> {
+        let Constants {
+            order,
+            prefix,
+            features,
+        } = header.constants(snap_id, reader)?;
+        let missing = features.incompatible & !SUPPORTED_FEATURES | features.features & NEVER;
+        if missing != 0 {
+            pr_warn!("image {name}: not supported: {}\n", FeatureNames(missing));
+            return Err(ENXIO);
+        }
+        let striping = if features.features & feature::STRIPINGV2 != 0 {
+            header.striping()?
+        } else {
+            Striping { unit: 0, count: 0 }
+        };
+        if order > MAX_ORDER {
+            pr_warn!("image {name}: objects of 2^{order} bytes are too large\n");
+            return Err(ENXIO);
+        }
+        let layout = Layout::new(order, striping.unit, striping.count).map_err(|e| {
+            pr_warn!("image {name}: {e}\n");
+            ENXIO
+        })?;
+        let data = if features.features & feature::DATA_POOL != 0 {
+            let pool = header.data_pool()?;
+            client.osdmap_with_pool(pool).map_err(|e| {
+                if e != ENOENT {
+                    return e;
+                }
+                pr_warn!("image {name}: its data pool {pool} does not exist\n");
+                EIO
+            })?;
+            let io = header.io();
+            IoCtx::new(io.osd(), io.group(), pool, io.namespace())?
+        } else {
+            header.io().clone()
+        };
+        Ok(Self {
             data,
             layout,
             prefix,
             snap_id,
-        }
+        })
     }
 
     /// The pool with the data objects.
-    pub(crate) fn data(&self) -> &Objects {
+    pub(crate) fn data(&self) -> &IoCtx {
         &self.data
     }
 
@@ -44,5 +109,19 @@ impl Source {
     /// Which snapshot is read, [`NOSNAP`](net_ceph::proto::osd_op::NOSNAP) for the image itself.
     pub(crate) fn snap_id(&self) -> u64 {
         self.snap_id
+    }
+}
+
+/// Shows feature bits by name, and as a number.
+struct FeatureNames(u64);
+
+impl fmt::Display for FeatureNames {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (bit, name) in feature::NAMES {
+            if self.0 & bit != 0 {
+                write!(f, "{name}, ")?;
+            }
+        }
+        write!(f, "features {:#x}", self.0)
     }
 }

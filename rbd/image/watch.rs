@@ -7,7 +7,7 @@
 //! OSD did not hear from us for long, or we were shut out for a while) is begun anew, and as changes
 //! may have been missed meanwhile the header is read anew then, too.
 
-use super::{objects::Objects, Image};
+use super::{header::Header, Image};
 use crate::control::Mapping;
 use kernel::{
     impl_has_delayed_work, new_delayed_work, new_mutex,
@@ -69,7 +69,7 @@ impl_has_delayed_work! {
 
 impl Watching {
     /// Begins to watch `header`. `ENOENT` if there is no such object. May sleep.
-    pub(super) fn begin(objects: &Objects, header: &[u8], queue: &Arc<Queue>) -> Result<Self> {
+    pub(super) fn begin(header: &Header, queue: &Arc<Queue>) -> Result<Self> {
         let queue = queue.clone();
         let watcher = Arc::pin_init(
             pin_init!(Watcher {
@@ -81,7 +81,7 @@ impl Watching {
             GFP_KERNEL,
         )?;
         let watching = Self(watcher);
-        watching.0.watch(objects, header)?;
+        watching.0.watch(header)?;
         Ok(watching)
     }
 
@@ -118,17 +118,17 @@ fn queue(watcher: &Arc<Watcher>, seconds: u64) {
 
 impl Watcher {
     /// Begins a watch, in place of one that may be there. May sleep.
-    fn watch(self: &Arc<Self>, objects: &Objects, header: &[u8]) -> Result {
+    fn watch(self: &Arc<Self>, header: &Header) -> Result {
         let mut watch = self.watch.lock();
         drop(watch.take());
         let events = Arc::new(Events(self.clone()), GFP_KERNEL)?;
-        *watch = Some(objects.watch(header, events)?);
+        *watch = Some(header.io().watch(header.object(), events)?);
         Ok(())
     }
 
     /// Begins the broken watch of `image` anew, or leaves it for later.
     fn watch_again(self: &Arc<Self>, image: &Image) {
-        match self.watch(image.header_io(), &image.header) {
+        match self.watch(&image.header) {
             Ok(()) => self.state.lock().stale = true,
             Err(e) => {
                 pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());

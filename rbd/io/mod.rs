@@ -65,13 +65,13 @@ impl Driver for Image {
             rq.finish(Err(e));
         }
         if last && held_back {
-            this.source().data().io().osd().flush_submissions();
+            this.source().data().osd().flush_submissions();
         }
         Ok(())
     }
 
     fn commit_rqs(this: ArcBorrow<'_, Self>) {
-        this.source().data().io().osd().flush_submissions();
+        this.source().data().osd().flush_submissions();
     }
 }
 

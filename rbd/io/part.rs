@@ -58,7 +58,7 @@ impl Part {
     /// Makes room. May sleep.
     pub(super) fn new(image: &Image) -> Result<Self> {
         Ok(Self {
-            osd: image.source().data().io().request()?,
+            osd: image.source().data().request()?,
             under_way: Arc::pin_init(
                 pin_init!(UnderWay {
                     work <- new_spinlock!(None),
@@ -103,7 +103,7 @@ impl Part {
         data: Option<DataCursor>,
         last: bool,
     ) -> Result {
-        let io = image.source().data().io();
+        let io = image.source().data();
         let name = ObjectName::new(image.source().prefix(), object).map_err(|e| e.to_errno())?;
         self.osd.prepare(self.under_way.clone(), |p: &mut Params| {
             io.address(p, name.as_bytes())?;

@@ -5,7 +5,7 @@
 //! An image has an id object (`rbd_id.<name>`) and a header object (`rbd_header.<id>`); `rbd_directory`
 //! lists all images of a pool. Each method here names the object it is called on.
 
-use crate::proto::error::ProtoResult;
+use crate::proto::error::{ProtoError, ProtoResult};
 use crate::proto::osd_op::NOSNAP;
 use crate::proto::types::Timespec;
 use crate::proto::wire::{Decoder, Encoder};
@@ -179,7 +179,11 @@ pub struct ImageSize {
 impl ImageSize {
     /// Reads the output of `get_size`.
     pub fn decode(output: &[u8]) -> ProtoResult<Self> {
-        let mut d = Decoder::new(output);
+        Self::read(&mut Decoder::new(output))
+    }
+
+    /// Reads the output of `get_size` from among others'.
+    pub fn read(d: &mut Decoder<'_>) -> ProtoResult<Self> {
         Ok(Self {
             order: d.u8("image size: order")?,
             size: d.u64("image size: size")?,
@@ -199,7 +203,11 @@ pub struct Features {
 impl Features {
     /// Reads the output of `get_features`.
     pub fn decode(output: &[u8]) -> ProtoResult<Self> {
-        let mut d = Decoder::new(output);
+        Self::read(&mut Decoder::new(output))
+    }
+
+    /// Reads the output of `get_features` from among others'.
+    pub fn read(d: &mut Decoder<'_>) -> ProtoResult<Self> {
         Ok(Self {
             features: d.u64("image features")?,
             incompatible: d.u64("incompatible image features")?,
@@ -239,12 +247,23 @@ pub struct SnapContextReply {
 impl SnapContextReply {
     /// Reads the output of `get_snapcontext`.
     pub fn decode(output: &[u8]) -> ProtoResult<Self> {
-        let mut d = Decoder::new(output);
+        Self::read(&mut Decoder::new(output))
+    }
+
+    /// Reads the output of `get_snapcontext` from among others'. Fails unless the ids descend from `seq`
+    /// on: OSDs refuse a write with any other snapshot context.
+    pub fn read(d: &mut Decoder<'_>) -> ProtoResult<Self> {
         let seq = d.u64("image snapshots: seq")?;
         let count = d.count(MAX_SNAPS, 8, "image snapshots: count")?;
         let mut snaps = KVec::with_capacity(count, GFP_KERNEL)?;
+        let mut last = None;
         for _ in 0..count {
-            snaps.push(d.u64("image snapshots: id")?, GFP_KERNEL)?;
+            let id = d.u64("image snapshots: id")?;
+            if last.map_or(id > seq, |last| id >= last) {
+                return Err(ProtoError::value("image snapshots: order", id));
+            }
+            last = Some(id);
+            snaps.push(id, GFP_KERNEL)?;
         }
         Ok(Self { seq, snaps })
     }
@@ -267,7 +286,12 @@ impl<'a> ParentSpec<'a> {
     /// Reads the output of `parent_get` (`cls::rbd::ParentImageSpec`): a section (v1) of `i64 pool`,
     /// `string namespace`, `string image`, `u64 snapid`. `None`: there is no parent.
     pub fn decode(output: &'a [u8]) -> ProtoResult<Option<Self>> {
-        let (_, mut d) = Decoder::new(output).section(1, "parent")?;
+        Self::read(&mut Decoder::new(output))
+    }
+
+    /// Reads the output of `parent_get` from among others'.
+    pub fn read(d: &mut Decoder<'a>) -> ProtoResult<Option<Self>> {
+        let (_, mut d) = d.section(1, "parent")?;
         let pool = d.u64("parent: pool")?;
         let namespace = d.blob(MAX_NAME, "parent: namespace")?;
         let image = d.blob(MAX_ID, "parent: image")?;
@@ -284,7 +308,10 @@ impl<'a> ParentSpec<'a> {
 /// Reads the output of `parent_overlap_get`, an `optional<u64>`: how many bytes of the parent show
 /// through; `None`: it was detached.
 pub fn decode_parent_overlap(output: &[u8]) -> ProtoResult<Option<u64>> {
-    let mut d = Decoder::new(output);
+    read_parent_overlap(&mut Decoder::new(output))
+}
+
+fn read_parent_overlap(d: &mut Decoder<'_>) -> ProtoResult<Option<u64>> {
     if !d.bool("parent overlap: present")? {
         return Ok(None);
     }
@@ -306,4 +333,61 @@ pub fn decode_parent_legacy(output: &[u8]) -> ProtoResult<Option<(ParentSpec<'_>
         snapid,
     };
     Ok((pool != u64::MAX).then_some((spec, overlap)))
+}
+
+/// What of an image, or of a snapshot of it, changes together.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ImageState<'a> {
+    /// Bytes.
+    pub size: u64,
+    /// The image's snapshots.
+    pub snaps: SnapContextReply,
+    /// What it was cloned from, and how many bytes of that show through.
+    pub parent: Option<(ParentSpec<'a>, u64)>,
+}
+
+impl<'a> ImageState<'a> {
+    /// Methods to call in one request, so that no change comes between them. Each is given a
+    /// [`snap_input`], which those that need none pass over.
+    pub const METHODS: [&'static str; 4] = [
+        method::GET_SIZE,
+        method::GET_SNAPCONTEXT,
+        method::PARENT_GET,
+        method::PARENT_OVERLAP_GET,
+    ];
+
+    /// The same for OSDs that do not have them all.
+    pub const LEGACY_METHODS: [&'static str; 3] = [
+        method::GET_SIZE,
+        method::GET_SNAPCONTEXT,
+        method::GET_PARENT,
+    ];
+
+    /// Reads the outputs of [`METHODS`](Self::METHODS).
+    pub fn decode(outputs: &'a [u8]) -> ProtoResult<Self> {
+        let mut d = Decoder::new(outputs);
+        let (size, snaps) = Self::read_start(&mut d)?;
+        let parent = ParentSpec::read(&mut d)?;
+        let overlap = read_parent_overlap(&mut d)?;
+        Ok(Self {
+            size,
+            snaps,
+            parent: parent.zip(overlap),
+        })
+    }
+
+    /// Reads the outputs of [`LEGACY_METHODS`](Self::LEGACY_METHODS).
+    pub fn decode_legacy(outputs: &'a [u8]) -> ProtoResult<Self> {
+        let mut d = Decoder::new(outputs);
+        let (size, snaps) = Self::read_start(&mut d)?;
+        Ok(Self {
+            size,
+            snaps,
+            parent: decode_parent_legacy(d.rest())?,
+        })
+    }
+
+    fn read_start(d: &mut Decoder<'a>) -> ProtoResult<(u64, SnapContextReply)> {
+        Ok((ImageSize::read(d)?.size, SnapContextReply::read(d)?))
+    }
 }

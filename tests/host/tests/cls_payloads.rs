@@ -83,6 +83,35 @@ fn a_parent() {
 }
 
 #[test]
+fn a_state_from_several_outputs() {
+    let start = [vector!("rbd_get_size"), vector!("rbd_get_snapcontext")].concat();
+    let none = [
+        &start[..],
+        vector!("rbd_parent_get"),
+        vector!("rbd_parent_overlap_get"),
+    ]
+    .concat();
+    let state = rbd::ImageState::decode(&none).unwrap();
+    assert_eq!(state.size, 64 << 20);
+    assert_eq!(state.snaps.snaps[..], [state.snaps.seq]);
+    assert_eq!(state.parent, None);
+    let legacy = [&start[..], vector!("rbd_get_parent")].concat();
+    assert_eq!(rbd::ImageState::decode_legacy(&legacy).unwrap(), state);
+
+    let spec = b"\x01\x01\x1d\0\0\0\x02\0\0\0\0\0\0\0\x02\0\0\0ns\x03\0\0\0abc\x04\0\0\0\0\0\0\0";
+    let clone = [&start[..], spec, b"\x01\x09\0\0\0\0\0\0\0"].concat();
+    let (parent, overlap) = rbd::ImageState::decode(&clone).unwrap().parent.unwrap();
+    assert_eq!((parent.namespace, parent.image), (&b"ns"[..], &b"abc"[..]));
+    assert_eq!((parent.pool, parent.snapid, overlap), (2, 4, 9));
+    // Detached: the specification alone does not make a parent.
+    let detached = [&start[..], spec, b"\0"].concat();
+    assert_eq!(rbd::ImageState::decode(&detached).unwrap().parent, None);
+    for len in 0..clone.len() {
+        assert!(rbd::ImageState::decode(&clone[..len]).is_err());
+    }
+}
+
+#[test]
 fn inputs_as_documented() {
     assert_eq!(
         rbd::snap_input(NOSNAP),
@@ -180,6 +209,13 @@ fn limits() {
     assert!(rbd::SnapContextReply::decode(&many).is_err());
     let lie = [&[0; 8][..], &500u32.to_le_bytes()].concat();
     assert!(rbd::SnapContextReply::decode(&lie).is_err());
+    let snaps = |seq: u64, ids: &[u64]| {
+        let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let count = (ids.len() as u32 / 8).to_le_bytes();
+        rbd::SnapContextReply::decode(&[&seq.to_le_bytes(), &count[..], &ids].concat()).is_ok()
+    };
+    assert!(snaps(5, &[5, 3, 1]) && snaps(9, &[2]) && snaps(0, &[]));
+    assert!(!snaps(4, &[5, 3]) && !snaps(5, &[3, 5]) && !snaps(5, &[3, 3]));
     assert!(rbd::decode_string(&[5, 0, 0, 0, 1, 2, 3, 4, 5], 4, "").is_err());
 }
 
@@ -192,6 +228,8 @@ fn try_all(bytes: &[u8]) {
     let _ = rbd::decode_parent_overlap(bytes);
     let _ = rbd::decode_parent_legacy(bytes);
     let _ = rbd::decode_timestamp(bytes);
+    let _ = rbd::ImageState::decode(bytes);
+    let _ = rbd::ImageState::decode_legacy(bytes);
     if let Ok(info) = lock::LockInfo::decode(bytes) {
         assert!(info.lockers().count() <= bytes.len());
     }

@@ -16,7 +16,10 @@ use super::{
     bio_pos::{BioPos, Run},
     crc32c::crc32c_raw,
 };
-use core::ptr::{self, NonNull};
+use core::{
+    num::NonZero,
+    ptr::{self, NonNull},
+};
 use kernel::{prelude::*, sync::Arc};
 
 /// What a cursor stands in; nothing is a buffer without bytes.
@@ -278,6 +281,7 @@ impl DataCursor {
         let pos = &mut part.pos;
         let ahead = pos.in_piece().min(u32::MAX as usize);
         let period = run.saturating_add(skip);
+        let period = NonZero::new(period).unwrap_or(NonZero::<usize>::MIN);
         if total <= first || first >= ahead || skip == 0 || run == 0 {
             let length = if skip == 0 { total } else { total.min(first) };
             // INVARIANT: One piece of what was in one.

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Images in a cluster: headers, object maps, and reading along a chain of parents.
+
+use crate::{
+    expect::Expected,
+    osd::{Osd, SnapContext, SnapId},
+    Grain, GRAIN, POISON,
+};
+use ceph_proto_host::{
+    io::{
+        plan::{ObjectOp, Want},
+        step::{Action, Event, Scene, Steps},
+    },
+    proto::{cls::object_map::ObjectState, striper::Layout},
+};
+use kernel::prelude::*;
+use std::{collections::BTreeMap, ops::Range};
+
+/// Where an image continues, for its first `overlap` grains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParentLink {
+    pub image: usize,
+    pub snap: SnapId,
+    pub overlap: usize,
+}
+
+pub struct Snapshot {
+    pub id: SnapId,
+    pub size: usize,
+    pub parent: Option<ParentLink>,
+    pub map: Vec<ObjectState>,
+    pub expected: Expected,
+}
+
+/// What a client knows of a header.
+#[derive(Clone, Default)]
+pub struct View {
+    pub size: usize,
+    pub snapc: SnapContext,
+    pub parent: Option<ParentLink>,
+    /// Snapshots and their parents.
+    pub snaps: Vec<(SnapId, usize, Option<ParentLink>)>,
+    /// Changes with any of the parents.
+    pub generation: u64,
+}
+
+/// `rbd flatten` under way.
+pub struct Flatten {
+    pub object: u64,
+    /// What it read from the parent and has not written yet.
+    pub copy: Option<Vec<Grain>>,
+}
+
+pub struct Image {
+    pub layout: Layout,
+    pub alloc_size: u64,
+    pub size: usize,
+    pub parent: Option<ParentLink>,
+    /// Oldest first.
+    pub snaps: Vec<Snapshot>,
+    pub snap_seq: SnapId,
+    /// The head's object map. With one there is an exclusive lock, too.
+    pub map: Option<Vec<ObjectState>>,
+    pub map_valid: bool,
+    pub fast_diff: bool,
+    pub deep_flatten: bool,
+    pub flatten: Option<Flatten>,
+    pub expected: Expected,
+    /// Of the driver.
+    pub view: View,
+    /// The driver's copy of the head's map.
+    pub loaded: Vec<ObjectState>,
+}
+
+impl Image {
+    pub fn object_size(&self) -> usize {
+        (self.layout.object_size() / GRAIN) as usize
+    }
+
+    pub fn objects(&self, size: usize) -> u64 {
+        self.layout.object_count(size as u64 * GRAIN)
+    }
+
+    /// How much of `object` an image of `size` has.
+    pub fn prefix(&self, object: u64, size: usize) -> usize {
+        let unit = self.layout.stripe_unit();
+        let mut have = 0;
+        for at in (0..self.layout.object_size()).step_by(unit as usize) {
+            let from = self.layout.image_offset(object, at).unwrap();
+            have += unit.min((size as u64 * GRAIN).saturating_sub(from));
+        }
+        (have / GRAIN) as usize
+    }
+
+    /// The image's grain that is grain `at` of `object`.
+    pub fn cell(&self, object: u64, at: usize) -> usize {
+        let offset = self.layout.image_offset(object, at as u64 * GRAIN);
+        (offset.unwrap() / GRAIN) as usize
+    }
+
+    /// How much of `object` the parent has.
+    pub fn behind(&self, object: u64, parent: &Option<ParentLink>) -> usize {
+        let overlap = parent.as_ref().map_or(0, |p| p.overlap);
+        self.prefix(object, overlap)
+    }
+
+    /// The objects of a range of the image, and the range of each.
+    pub fn extents(&self, range: Range<usize>) -> Vec<(u64, Range<usize>)> {
+        let (from, length) = (range.start as u64 * GRAIN, range.len() as u64 * GRAIN);
+        let mut objects: BTreeMap<u64, Range<usize>> = BTreeMap::new();
+        for extent in self.layout.extents(from, length) {
+            let start = (extent.offset / GRAIN) as usize;
+            let end = start + (extent.length / GRAIN) as usize;
+            let range = objects.entry(extent.object).or_insert(start..start);
+            assert_eq!(range.end, start, "a range of an object has no holes");
+            range.end = end;
+        }
+        objects.into_iter().collect()
+    }
+
+    pub fn snap(&self, id: SnapId) -> Option<&Snapshot> {
+        self.snaps.iter().find(|s| s.id == id)
+    }
+
+    pub fn snap_context(&self) -> SnapContext {
+        SnapContext {
+            seq: self.snap_seq,
+            snaps: self.snaps.iter().rev().map(|s| s.id).collect(),
+        }
+    }
+
+    /// The driver reads the header.
+    pub fn refresh(&mut self) {
+        let snaps: Vec<_> = self
+            .snaps
+            .iter()
+            .map(|s| (s.id, s.size, s.parent.clone()))
+            .collect();
+        let lost = |old: &(SnapId, usize, Option<ParentLink>)| {
+            snaps.iter().any(|new| new.0 == old.0 && new.2 != old.2)
+        };
+        let changed = self.parent != self.view.parent || self.view.snaps.iter().any(lost);
+        self.view = View {
+            size: self.size,
+            snapc: self.snap_context(),
+            parent: self.parent.clone(),
+            snaps,
+            generation: self.view.generation + u64::from(changed),
+        };
+    }
+
+    /// The driver loads the head's map.
+    pub fn load_map(&mut self) {
+        self.loaded = self.map.clone().unwrap_or_default();
+    }
+
+    /// Whether the driver trusts the object maps.
+    pub fn has_map(&self) -> bool {
+        self.map.is_some() && self.map_valid
+    }
+
+    /// What the driver's map says of an object, of the head or of a snapshot.
+    pub fn entry(&self, object: u64, snap: Option<SnapId>) -> Option<ObjectState> {
+        let map = match snap {
+            None if self.flatten.is_some() => return None,
+            None => &self.loaded,
+            Some(id) => &self.snap(id)?.map,
+        };
+        let entry = map.get(object as usize).copied();
+        self.has_map().then(|| entry.unwrap_or(ObjectState::Exists))
+    }
+}
+
+#[derive(Default)]
+pub struct Cluster {
+    pub osd: Osd,
+    pub images: Vec<Image>,
+    pub last_snap: SnapId,
+}
+
+impl Cluster {
+    /// Reads grains of the head or of a snapshot, step by step as the driver does, but all at once.
+    pub fn read(&self, image: usize, snap: Option<SnapId>, cells: Range<usize>) -> Vec<Grain> {
+        let at = &self.images[image];
+        let parent = match snap {
+            None => &at.parent,
+            Some(id) => match at.snap(id) {
+                Some(snap) => &snap.parent,
+                // Whoever reads this has missed that the parent is gone.
+                None => return vec![POISON; cells.len()],
+            },
+        };
+        let mut out = vec![0; cells.len()];
+        for (object, range) in at.extents(cells.clone()) {
+            let scene = Scene {
+                behind: at.behind(object, parent) as u64 * GRAIN,
+                snaps: false,
+                entry: at.entry(object, snap),
+            };
+            let op = ObjectOp::Read {
+                offset: range.start as u64 * GRAIN,
+                length: range.len() as u64 * GRAIN,
+            };
+            let mut got = Vec::new();
+            let (mut steps, mut action) = Steps::begin(Want::Read, op, scene);
+            loop {
+                action = match action {
+                    Action::Send { op: sent, guard } if sent == op && !guard => {
+                        match self.osd.read((image, object), snap) {
+                            Some(data) => {
+                                let end = range.end.min(data.len());
+                                got = data[range.start.min(end)..end].to_vec();
+                                steps.next(Event::Done(Ok(())))
+                            }
+                            None => steps.next(Event::Done(Err(ENOENT))),
+                        }
+                    }
+                    Action::ReadParent => {
+                        got = self.read_parent(image, object, range.clone(), parent);
+                        steps.next(Event::Done(Ok(())))
+                    }
+                    Action::Finish(Ok(())) => break,
+                    other => panic!("reading: {other:?}"),
+                }
+            }
+            for (at_object, value) in range.zip(got) {
+                out[at.cell(object, at_object) - cells.start] = value;
+            }
+        }
+        out
+    }
+
+    /// What the parent has of a range of an object.
+    pub fn read_parent(
+        &self,
+        image: usize,
+        object: u64,
+        range: Range<usize>,
+        parent: &Option<ParentLink>,
+    ) -> Vec<Grain> {
+        let Some(link) = parent else {
+            return Vec::new();
+        };
+        let at = &self.images[image];
+        let end = range.end.min(at.behind(object, parent));
+        let unit = (at.layout.contiguous() / GRAIN) as usize;
+        let mut out = Vec::new();
+        let mut from = range.start;
+        while from < end {
+            let to = end.min(from - from % unit + unit);
+            let cell = at.cell(object, from);
+            out.extend(self.read(link.image, Some(link.snap), cell..cell + (to - from)));
+            from = to;
+        }
+        out
+    }
+}

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The block driver's steps of object requests on a model of a cluster: random sequences of I/O with
+//! several requests in flight, snapshots, clones of clones, resizing and flattening, compared with plain
+//! arrays; and object maps, compared with the objects.
+//!
+//! `IO_MODEL_SEQUENCES` says how many sequences, `IO_MODEL_SEED` runs a single one and tells its steps
+//! (with `-- --nocapture`).
+
+mod admin;
+mod cluster;
+mod exec;
+mod expect;
+mod osd;
+mod rng;
+mod world;
+
+use ceph_proto_host::io::step::State;
+use std::panic::{catch_unwind, resume_unwind};
+use world::{World, STATES};
+
+/// Bytes that the model holds as one value.
+pub const GRAIN: u64 = 128;
+
+/// What is in so many bytes; 0 stands for zeroes.
+pub type Grain = u32;
+
+/// What nobody wrote and nobody may read.
+pub const POISON: Grain = u32::MAX;
+
+/// Sequences without a wish.
+const SEQUENCES: u64 = 10_000;
+
+#[derive(Default)]
+struct Counts {
+    visited: [u64; STATES],
+    restarted: [u64; STATES],
+    done: [u64; 4],
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().expect("a number"))
+}
+
+fn sequence(seed: u64, verbose: bool, counts: &mut Counts) {
+    let result = catch_unwind(|| {
+        let mut world = World::new(seed, verbose);
+        world.run();
+        (world.visited, world.restarted, world.done)
+    });
+    let (visited, restarted, done) = result.unwrap_or_else(|panic| {
+        eprintln!("the sequence again: IO_MODEL_SEED={seed}");
+        resume_unwind(panic)
+    });
+    let add = |sum: &mut [u64], of: &[u64]| sum.iter_mut().zip(of).for_each(|(s, n)| *s += n);
+    add(&mut counts.visited, &visited);
+    add(&mut counts.restarted, &restarted);
+    add(&mut counts.done, &done);
+}
+
+#[test]
+fn random_sequences_read_as_plain_arrays() {
+    let mut counts = Counts::default();
+    if let Some(seed) = number("IO_MODEL_SEED") {
+        return sequence(seed, true, &mut counts);
+    }
+    let sequences = number("IO_MODEL_SEQUENCES").unwrap_or(SEQUENCES);
+    let first = number("IO_MODEL_FIRST").unwrap_or(0);
+    for seed in first..first + sequences {
+        sequence(seed, false, &mut counts);
+    }
+    println!(
+        "requests: {:?} (read, write, discard, zero)\nin states: {:?}\nbegun again: {:?}",
+        counts.done, counts.visited, counts.restarted
+    );
+    // A test that does not get everywhere tests less than it says.
+    if sequences >= 1000 {
+        for state in State::Read as usize..=State::Done as usize {
+            assert!(counts.visited[state] > 100, "too little of state {state}");
+        }
+        for state in State::Read as usize..State::PostMap as usize {
+            assert!(counts.restarted[state] > 10, "none again from {state}");
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::group::Group;
 use super::params::Params;
 use super::request::OsdRequest;
 use super::OsdClient;
+use crate::proto::osdmap::{Interval, OsdMap, PgId};
 use kernel::{prelude::*, sync::Arc};
 
 /// A pool and a namespace, seen through a client by one user. Clones are cheap. The client works only as
@@ -70,5 +71,33 @@ impl IoCtx {
         p.pool = self.pool();
         p.namespace.set(self.namespace())?;
         p.object.set(object)
+    }
+
+    /// The placement group of an object, and the interval that it is in.
+    pub(super) fn interval(&self, object: &[u8], map: &OsdMap) -> Option<(PgId, Interval)> {
+        let pool = map.pool(self.pool())?;
+        let pg = pool.object_to_pg(self.namespace(), object);
+        Some((pg, map.interval(pg).ok()?))
+    }
+
+    /// Whether an OSD has forgotten what lasts only as long as the session and the interval do, as far as we
+    /// can tell. `home`: the OSD that had it, and the incarnation of the session; `interval`: the object's
+    /// then.
+    pub(super) fn is_forgotten(
+        &self,
+        object: &[u8],
+        home: (u32, u64),
+        interval: &Option<(PgId, Interval)>,
+        map: &OsdMap,
+    ) -> bool {
+        let (osd, incarnation) = home;
+        let session = self.osd().session(osd);
+        if session.map_or(0, |s| s.incarnation()) != incarnation {
+            return true;
+        }
+        match (interval, self.interval(object, map)) {
+            (Some((pg, old)), Some((now_pg, now))) => *pg != now_pg || old.is_new(&now, *pg),
+            _ => true,
+        }
     }
 }

@@ -200,26 +200,21 @@ impl Linger {
 
     /// The interval of the watched object's group.
     pub(super) fn interval(&self, map: &OsdMap) -> Option<(PgId, Interval)> {
-        let pool = map.pool(self.io.pool())?;
-        let pg = pool.object_to_pg(self.io.namespace(), self.object.get());
-        Some((pg, map.interval(pg).ok()?))
+        self.io.interval(self.object.get(), map)
     }
 
     /// Whether the OSD has forgotten the watch, as far as we can tell.
     fn is_forgotten(&self, inner: &Inner, map: &OsdMap) -> bool {
-        let (osd, incarnation) = inner.home;
-        let session = self.client().session(osd);
-        if session.map_or(0, |s| s.incarnation()) != incarnation {
-            return true;
-        }
-        match (&inner.interval, self.interval(map)) {
-            (Some((pg, old)), Some((now_pg, now))) => *pg != now_pg || old.is_new(&now, *pg),
-            _ => true,
-        }
+        let object = self.object.get();
+        self.io
+            .is_forgotten(object, inner.home, &inner.interval, map)
     }
 
     /// Renews the watch, or pings, if that is due. Called by the client's work item.
     fn look_after(&self, map: &OsdMap, now: u64) -> Result {
+        if self.io.group().cancelled().is_some() {
+            return Ok(());
+        }
         let mut inner = self.inner.lock();
         if inner.state == State::Registered && self.is_forgotten(&inner, map) {
             inner.state = State::Lost;
@@ -310,6 +305,7 @@ impl Linger {
                 drop(inner);
                 self.client().kick_delivery();
             }
+            // Not about watches.
             WatchEvent::NotifyComplete => {}
         }
         Ok(())
@@ -388,7 +384,8 @@ impl IoCtx {
 }
 
 impl OsdClient {
-    fn new_cookie(&self) -> u64 {
+    /// A number for a watch or a notification.
+    pub(super) fn new_cookie(&self) -> u64 {
         self.last_cookie.fetch_add(1, Relaxed).wrapping_add(1)
     }
 
@@ -425,14 +422,11 @@ impl OsdClient {
     }
 
     /// Renews and pings watches. Called by the work item.
-    pub(super) fn look_after_watches(&self, now: u64) {
-        let Some(map) = self.osdmap() else {
-            return;
-        };
+    pub(super) fn look_after_watches(&self, map: &OsdMap, now: u64) {
         let mut i = 0;
         while let Some(linger) = self.linger_at(i) {
             // What fails is tried again at the next tick.
-            if let Err(e) = linger.look_after(&map, now) {
+            if let Err(e) = linger.look_after(map, now) {
                 pr_warn!("cannot renew a watch: {}\n", e.to_errno());
             }
             i += 1;

@@ -12,6 +12,7 @@
 //! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
 //! - [`sync_call`]: requests whose caller waits
 //! - [`linger`]: watches, which last
+//! - [`notify`]: notifications of our own
 //! - [`backoff`]: what an OSD wants no requests for
 //! - [`show`]: all of it as text
 //!
@@ -25,6 +26,7 @@ mod io_ctx;
 mod linger;
 mod maps;
 mod name;
+mod notify;
 mod params;
 mod placement;
 mod request;
@@ -39,6 +41,7 @@ pub use group::Group;
 pub use io_ctx::IoCtx;
 pub use linger::{Watch, WatchEvents};
 pub use name::NameBuf;
+pub use notify::Replies;
 pub use params::{Params, Snapshots, MAX_OPS};
 pub use request::{Completion, OsdRequest};
 pub use sync_call::ClassCall;
@@ -63,6 +66,7 @@ use kernel::{
 };
 use linger::Linger;
 use maps::Incoming;
+use notify::Notifying;
 use placement::{Refusal, Why};
 use request::At;
 use session::{Enqueued, Session};
@@ -116,6 +120,9 @@ pub struct OsdClient {
     /// Watches. Nothing is taken inside.
     #[pin]
     lingers: Mutex<KVec<Arc<Linger>>>,
+    /// Notifications of our own. Inside, their locks are taken.
+    #[pin]
+    notifying: Mutex<KVec<Arc<Notifying>>>,
     last_cookie: Atomic<u64>,
     last_tid: Atomic<u64>,
     last_incarnation: Atomic<u64>,
@@ -178,6 +185,7 @@ impl OsdClient {
                 moves <- new_mutex!(Timers::default(), "net_ceph::OsdClient::moves"),
                 incoming <- new_mutex!(Incoming::default(), "net_ceph::OsdClient::incoming"),
                 lingers <- new_mutex!(KVec::new(), "net_ceph::OsdClient::lingers"),
+                notifying <- new_mutex!(KVec::new(), "net_ceph::OsdClient::notifying"),
                 last_cookie: Atomic::new(0),
                 last_tid: Atomic::new(0),
                 last_incarnation: Atomic::new(0),

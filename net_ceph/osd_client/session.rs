@@ -4,6 +4,7 @@
 
 use super::backoff::{acknowledgement, Backoffs};
 use super::inflight::Table;
+use super::notify::REPLIES_MAX;
 use super::placement::Why;
 use super::request::{At, OsdRequest};
 use super::ring::Ring;
@@ -17,7 +18,7 @@ use crate::proto::msg::MsgHeader;
 use crate::proto::osd_op::{BackoffOp, OsdBackoff, OsdOpReply, Redirect};
 use crate::proto::osdmap::OsdMap;
 use crate::proto::types::{EntityAddr, Timespec};
-use crate::proto::watch::WatchNotify;
+use crate::proto::watch::{WatchEvent, WatchNotify};
 use kernel::{
     new_mutex,
     prelude::*,
@@ -312,14 +313,15 @@ impl ConnectionOps for Session {
     }
 
     fn data_target(&self, header: &MsgHeader, _front: &[u8]) -> DataTarget {
-        if header.typ != OsdOpReply::TYPE {
+        let len = header.data_len as usize;
+        match header.typ {
+            OsdOpReply::TYPE => match self.inner.lock().inflight.get(header.tid) {
+                Some(req) => req.data_target(len),
+                None => DataTarget::Skip,
+            },
+            WatchNotify::TYPE if len <= REPLIES_MAX => DataTarget::Buffer,
             // No other message has data that we use.
-            return DataTarget::Discard;
-        }
-        let inner = self.inner.lock();
-        match inner.inflight.get(header.tid) {
-            Some(req) => req.data_target(header.data_len as usize),
-            None => DataTarget::Skip,
+            _ => DataTarget::Discard,
         }
     }
 
@@ -333,8 +335,15 @@ impl ConnectionOps for Session {
             OsdBackoff::TYPE => {
                 OsdBackoff::decode(header.version, msg.front).and_then(|b| self.on_backoff(&b))
             }
-            WatchNotify::TYPE => WatchNotify::decode(header.version, msg.front)
-                .map(|n| self.client.on_watch_notify(&n)),
+            WatchNotify::TYPE => {
+                WatchNotify::decode(header.version, msg.front).map(|n| match n.event {
+                    WatchEvent::NotifyComplete => {
+                        let len = header.data_len as usize;
+                        self.client.on_notify_complete(&n, len, msg.data);
+                    }
+                    WatchEvent::Notify | WatchEvent::Disconnect => self.client.on_watch_notify(&n),
+                })
+            }
             OsdMaps::TYPE => OsdMaps::decode(header.version, msg.front)
                 .map(|maps| self.client.take_in_maps(&maps)),
             other => {

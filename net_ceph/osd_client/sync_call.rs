@@ -144,7 +144,7 @@ impl IoCtx {
     }
 
     /// Submits a request that `f` prepares, waits for its end, and returns its output.
-    fn run(&self, f: impl FnOnce(&mut Params) -> Result) -> Result<KVVec<u8>> {
+    pub(super) fn run(&self, f: impl FnOnce(&mut Params) -> Result) -> Result<KVVec<u8>> {
         let req = self.request()?;
         self.run_with(&req, f)?;
         Ok(req.take_output())
@@ -156,7 +156,17 @@ impl IoCtx {
         req: &Arc<OsdRequest>,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result<usize> {
-        self.submit_and_wait(req, true, f)
+        self.submit_and_wait(req, true, self.bound(), f)
+    }
+
+    /// Submits `req`, which `f` prepares, and waits for its end, at most for `bound`.
+    pub(super) fn run_until(
+        &self,
+        req: &Arc<OsdRequest>,
+        bound: Jiffies,
+        f: impl FnOnce(&mut Params) -> Result,
+    ) -> Result<usize> {
+        self.submit_and_wait(req, true, bound, f)
     }
 
     /// Submits a request that `f` prepares, and waits for its end whatever signal comes.
@@ -164,13 +174,22 @@ impl IoCtx {
         &self,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result<usize> {
-        self.submit_and_wait(&self.request()?, false, f)
+        self.submit_and_wait(&self.request()?, false, self.bound(), f)
+    }
+
+    /// How long synchronous calls wait.
+    fn bound(&self) -> Jiffies {
+        match self.osd().config.mount_timeout {
+            0 => FOREVER,
+            s => secs(s.into()),
+        }
     }
 
     fn submit_and_wait(
         &self,
         req: &Arc<OsdRequest>,
         killable: bool,
+        bound: Jiffies,
         f: impl FnOnce(&mut Params) -> Result,
     ) -> Result<usize> {
         let waiter = Arc::pin_init(
@@ -183,10 +202,6 @@ impl IoCtx {
         req.prepare(waiter.clone(), f)?;
         let client = self.osd();
         client.submit(req, true)?;
-        let bound = match client.config.mount_timeout {
-            0 => FOREVER,
-            s => secs(s.into()),
-        };
         let done = match killable {
             true => waiter.done.wait_killable(bound),
             false => Ok(waiter.done.wait_timeout(bound)),

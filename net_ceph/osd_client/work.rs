@@ -75,7 +75,10 @@ impl OsdClient {
         }
         let left = timers.next_tick.saturating_sub(now);
         drop(timers);
-        self.look_after_watches(now);
+        if let Some(map) = self.osdmap() {
+            self.look_after_watches(&map, now);
+            self.look_after_notifications(&map);
+        }
         self.flush_submissions();
         if due {
             self.expire(now);

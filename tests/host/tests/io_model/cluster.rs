@@ -12,10 +12,13 @@ use ceph_proto_host::{
         plan::{ObjectOp, Want},
         step::{Action, Event, Scene, Steps},
     },
-    proto::{cls::object_map::ObjectState, striper::Layout},
+    proto::{
+        cls::object_map::ObjectState,
+        striper::{Layout, ObjectExtent},
+    },
 };
 use kernel::prelude::*;
-use std::{collections::BTreeMap, ops::Range};
+use std::ops::Range;
 
 /// Where an image continues, for its first `overlap` grains.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,13 +87,7 @@ impl Image {
 
     /// How much of `object` an image of `size` has.
     pub fn prefix(&self, object: u64, size: usize) -> usize {
-        let unit = self.layout.stripe_unit();
-        let mut have = 0;
-        for at in (0..self.layout.object_size()).step_by(unit as usize) {
-            let from = self.layout.image_offset(object, at).unwrap();
-            have += unit.min((size as u64 * GRAIN).saturating_sub(from));
-        }
-        (have / GRAIN) as usize
+        (self.layout.object_prefix(object, size as u64 * GRAIN) / GRAIN) as usize
     }
 
     /// The image's grain that is grain `at` of `object`.
@@ -108,15 +105,38 @@ impl Image {
     /// The objects of a range of the image, and the range of each.
     pub fn extents(&self, range: Range<usize>) -> Vec<(u64, Range<usize>)> {
         let (from, length) = (range.start as u64 * GRAIN, range.len() as u64 * GRAIN);
-        let mut objects: BTreeMap<u64, Range<usize>> = BTreeMap::new();
-        for extent in self.layout.extents(from, length) {
-            let start = (extent.offset / GRAIN) as usize;
-            let end = start + (extent.length / GRAIN) as usize;
-            let range = objects.entry(extent.object).or_insert(start..start);
-            assert_eq!(range.end, start, "a range of an object has no holes");
-            range.end = end;
+        let extents = self.layout.object_extents(from, length);
+        let grains = |e: ObjectExtent| e.offset / GRAIN..(e.offset + e.length) / GRAIN;
+        extents
+            .map(|e| (e.object, grains(e)))
+            .map(|(object, range)| (object, range.start as usize..range.end as usize))
+            .collect()
+    }
+
+    /// The extent, in bytes, that grains of an object are.
+    pub fn extent(&self, object: u64, range: &Range<usize>) -> ObjectExtent {
+        let offset = range.start as u64 * GRAIN;
+        ObjectExtent {
+            object,
+            offset,
+            length: range.len() as u64 * GRAIN,
+            image_offset: self.layout.image_offset(object, offset).unwrap(),
         }
-        objects.into_iter().collect()
+    }
+
+    /// Of a range of the image the grains that are a range of an object.
+    pub fn gather(&self, object: u64, range: &Range<usize>, from: &[Grain]) -> Vec<Grain> {
+        let stride = self.layout.stride(&self.extent(object, range));
+        let grains = |bytes: usize| bytes / GRAIN as usize;
+        let (mut from, mut run) = (from, grains(stride.first));
+        let mut out = Vec::new();
+        while out.len() < range.len() {
+            let length = run.min(range.len() - out.len());
+            out.extend_from_slice(&from[..length]);
+            from = from.get(run + grains(stride.skip)..).unwrap_or_default();
+            run = grains(stride.run);
+        }
+        out
     }
 
     pub fn snap(&self, id: SnapId) -> Option<&Snapshot> {
@@ -244,14 +264,15 @@ impl Cluster {
         };
         let at = &self.images[image];
         let end = range.end.min(at.behind(object, parent));
-        let unit = (at.layout.contiguous() / GRAIN) as usize;
         let mut out = Vec::new();
-        let mut from = range.start;
-        while from < end {
-            let to = end.min(from - from % unit + unit);
-            let cell = at.cell(object, from);
-            out.extend(self.read(link.image, Some(link.snap), cell..cell + (to - from)));
-            from = to;
+        if range.start < end {
+            let extent = at.extent(object, &(range.start..end));
+            for piece in at.layout.pieces(&extent) {
+                let from = (piece.image_offset / GRAIN) as usize;
+                let to = from + (piece.length / GRAIN) as usize;
+                out.extend(self.read(link.image, Some(link.snap), from..to));
+            }
+            assert_eq!(out.len(), end - range.start);
         }
         out
     }

@@ -138,12 +138,7 @@ impl World {
         let snapc = image.view.snapc.clone();
         let parent = self.parent_of(&job);
         let behind = image.behind(job.object, &parent) as u64 * GRAIN;
-        let extent = ceph_proto_host::proto::striper::ObjectExtent {
-            object: job.object,
-            offset: job.range.start as u64 * GRAIN,
-            length: job.range.len() as u64 * GRAIN,
-            image_offset: 0,
-        };
+        let extent = image.extent(job.object, &job.range);
         let Some(op) = ObjectOp::plan(
             job.want,
             &extent,

@@ -158,22 +158,28 @@ impl World {
         if size == 0 || in_flight > 8 {
             return;
         }
+        let mut whole = 0..0;
         let pieces = if self.rng.percent(50) {
             let object = self.rng.below(image.objects(size) as usize) as u64;
             let range = random_range(&mut self.rng, image.prefix(object, size));
             vec![(object, range)]
         } else {
-            let mut range = random_range(&mut self.rng, size);
-            range.end = range.end.min(range.start + 2 * image.object_size());
-            image.extents(range)
+            whole = random_range(&mut self.rng, size);
+            whole.end = whole.end.min(whole.start + 2 * image.object_size());
+            image.extents(whole.clone())
         };
+        let of_image = self.new_values(whole.len());
         for (object, range) in pieces {
             let mut data = Vec::new();
-            if want == Want::Write {
-                let zeroes = self.rng.percent(15);
-                for _ in range.clone() {
-                    self.last_value += 1;
-                    data.push(if zeroes { 0 } else { self.last_value });
+            let image = &self.cluster.images[index];
+            if want == Want::Write && whole.is_empty() {
+                data = self.new_values(range.len());
+            } else if want == Want::Write {
+                let first = image.cell(object, range.start) - whole.start;
+                data = image.gather(object, &range, &of_image[first..]);
+                for (value, at) in data.iter().zip(range.clone()) {
+                    let cell = image.cell(object, at);
+                    assert_eq!(*value, of_image[cell - whole.start], "in another place");
                 }
             }
             self.submit(Job {
@@ -185,6 +191,16 @@ impl World {
                 data,
             });
         }
+    }
+
+    /// Values that nobody wrote before, or zeroes.
+    fn new_values(&mut self, n: usize) -> Vec<Grain> {
+        if self.rng.percent(15) {
+            return vec![0; n];
+        }
+        let first = self.last_value + 1;
+        self.last_value += n as Grain;
+        (first..).take(n).collect()
     }
 
     /// Turns until no request to the image, or none that writes, is in flight.

@@ -80,6 +80,13 @@ impl IoCtx {
         Some((pg, map.interval(pg).ok()?))
     }
 
+    /// Whether there is no such session with an OSD any more; `home`: the OSD, and the session's incarnation.
+    pub(super) fn has_lost_session(&self, home: (u32, u64)) -> bool {
+        let (osd, incarnation) = home;
+        let session = self.osd().session(osd);
+        session.map_or(0, |s| s.incarnation()) != incarnation
+    }
+
     /// Whether an OSD has forgotten what lasts only as long as the session and the interval do, as far as we
     /// can tell. `home`: the OSD that had it, and the incarnation of the session; `interval`: the object's
     /// then.
@@ -90,9 +97,7 @@ impl IoCtx {
         interval: &Option<(PgId, Interval)>,
         map: &OsdMap,
     ) -> bool {
-        let (osd, incarnation) = home;
-        let session = self.osd().session(osd);
-        if session.map_or(0, |s| s.incarnation()) != incarnation {
+        if self.has_lost_session(home) {
             return true;
         }
         match (interval, self.interval(object, map)) {

@@ -72,6 +72,8 @@ struct Inner {
     home: (u32, u64),
     /// The group and its interval when it was registered.
     interval: Option<(PgId, Interval)>,
+    /// The epoch of the map by which that was found to be the interval still; 0: none.
+    checked: u32,
     /// When the next ping is due, in ns since boot.
     next_ping: u64,
     events: KVec<Event>,
@@ -204,10 +206,17 @@ impl Linger {
     }
 
     /// Whether the OSD has forgotten the watch, as far as we can tell.
-    fn is_forgotten(&self, inner: &Inner, map: &OsdMap) -> bool {
+    fn is_forgotten(&self, inner: &mut Inner, map: &OsdMap) -> bool {
+        // Finding out where the object is takes its time, and there may be very many watches.
+        if inner.checked == map.epoch() {
+            return self.io.has_lost_session(inner.home);
+        }
         let object = self.object.get();
-        self.io
-            .is_forgotten(object, inner.home, &inner.interval, map)
+        let forgotten = self
+            .io
+            .is_forgotten(object, inner.home, &inner.interval, map);
+        inner.checked = if forgotten { 0 } else { map.epoch() };
+        forgotten
     }
 
     /// Renews the watch, or pings, if that is due. Called by the client's work item.
@@ -216,12 +225,13 @@ impl Linger {
             return Ok(());
         }
         let mut inner = self.inner.lock();
-        if inner.state == State::Registered && self.is_forgotten(&inner, map) {
+        if inner.state == State::Registered && self.is_forgotten(&mut inner, map) {
             inner.state = State::Lost;
         }
         let (op, req, ping) = match inner.state {
             State::Lost if self.register.is_idle() => {
                 inner.interval = self.interval(map);
+                inner.checked = 0;
                 inner.generation = inner.generation.wrapping_add(1);
                 (WatchOp::Reconnect, &self.register, false)
             }
@@ -364,7 +374,7 @@ impl IoCtx {
             linger.inner.lock().interval = linger.interval(&map);
         }
         let noio = NoIoScope::enter();
-        client.lingers.lock().push(linger.clone(), GFP_KERNEL)?;
+        client.add_linger(linger.clone())?;
         drop(noio);
         let registered = self.run_with(&linger.register, |p| linger.fill(p, WatchOp::Watch, 0));
         match registered {
@@ -391,7 +401,17 @@ impl OsdClient {
 
     fn linger(&self, cookie: u64) -> Option<Arc<Linger>> {
         let lingers = self.lingers.lock();
-        lingers.iter().find(|l| l.cookie == cookie).cloned()
+        let at = lingers.binary_search_by_key(&cookie, |l| l.cookie).ok()?;
+        lingers.get(at).cloned()
+    }
+
+    fn add_linger(&self, linger: Arc<Linger>) -> Result {
+        let mut lingers = self.lingers.lock();
+        lingers.reserve(1, GFP_KERNEL)?;
+        let at = lingers.partition_point(|l| l.cookie < linger.cookie);
+        lingers
+            .insert_within_capacity(at, linger)
+            .map_err(|_| ENOMEM)
     }
 
     /// The watch at place `i` of those there are now.
@@ -450,6 +470,7 @@ impl Inner {
             generation: 0,
             home: (0, 0),
             interval: None,
+            checked: 0,
             next_ping: 0,
             events: KVec::new(),
         }

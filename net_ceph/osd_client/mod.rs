@@ -117,7 +117,7 @@ pub struct OsdClient {
     /// Maps that arrived. Nothing is taken inside.
     #[pin]
     incoming: Mutex<Incoming>,
-    /// Watches. Nothing is taken inside.
+    /// Watches, ascending by cookie. Nothing is taken inside.
     #[pin]
     lingers: Mutex<KVec<Arc<Linger>>>,
     /// Notifications of our own. Inside, their locks are taken.

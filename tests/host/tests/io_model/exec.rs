@@ -14,6 +14,7 @@ use ceph_proto_host::{
         plan::{ObjectOp, Want},
         step::{Action, Event, Scene, State, Steps},
     },
+    object_map_turns::{Claim, Room, Turns},
     proto::cls::object_map::ObjectState,
 };
 use kernel::prelude::*;
@@ -23,7 +24,7 @@ use std::{
 };
 
 /// What an object request is for.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Job {
     pub image: usize,
     /// Read this snapshot.
@@ -39,14 +40,15 @@ pub struct Job {
 /// An object request.
 pub struct Request {
     pub job: Job,
+    turn: Option<Claim>,
     steps: Steps,
     op: ObjectOp,
-    scene: Scene,
+    pub scene: Scene,
     parent: Option<ParentLink>,
     generation: u64,
     pub snapc: SnapContext,
     /// What was read.
-    got: Vec<Grain>,
+    pub got: Vec<Grain>,
     /// What the parent has of the object.
     buffer: Vec<Grain>,
     /// Answers that the step still waits for.
@@ -54,7 +56,7 @@ pub struct Request {
     /// An error was made up on its way.
     failed: bool,
     /// Values that its cells may have besides: a read's, and of writes beside a write.
-    beside: HashMap<usize, Vec<Grain>>,
+    pub beside: HashMap<usize, Vec<Grain>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,6 +64,8 @@ enum Target {
     Object(ObjectId),
     Map(usize, Option<SnapId>),
     Parent(usize),
+    /// The driver itself, which takes its time.
+    Driver(usize),
 }
 
 #[derive(Debug)]
@@ -71,6 +75,8 @@ enum Message {
     Update(u64, ObjectState, Option<ObjectState>),
     /// Read this range of the object from the parent.
     Parent(Range<usize>),
+    /// Do this at last.
+    Do(Action),
 }
 
 #[derive(Debug)]
@@ -90,6 +96,10 @@ struct Channel {
 #[derive(Default)]
 pub struct Flight {
     pub requests: HashMap<usize, Request>,
+    /// They wait for a turn at an object.
+    waiting: HashMap<usize, Job>,
+    /// Of each image.
+    turns: HashMap<usize, Turns<usize>>,
     channels: Vec<Channel>,
     last: usize,
 }
@@ -109,13 +119,14 @@ impl Flight {
 
     /// The requests to an image; only those that write, if `writes`.
     pub fn count(&self, image: usize, writes: bool) -> usize {
-        let of = |r: &&Request| r.job.image == image && (!writes || r.job.want != Want::Read);
-        self.requests.values().filter(of).count()
+        let requests = self.requests.values().map(|r| &r.job);
+        let of = |job: &&Job| job.image == image && (!writes || job.want != Want::Read);
+        requests.chain(self.waiting.values()).filter(of).count()
     }
 }
 
 /// In grains.
-fn grains(bytes: u64) -> usize {
+pub fn grains(bytes: u64) -> usize {
     assert_eq!(bytes % GRAIN, 0);
     (bytes / GRAIN) as usize
 }
@@ -132,22 +143,54 @@ fn range_of(op: ObjectOp, object_size: usize) -> Range<usize> {
 }
 
 impl World {
-    /// Begins a request, if there is anything to do.
-    pub fn submit(&mut self, mut job: Job) {
+    /// Begins a request, or has it wait for its turn at the object: who deletes one is alone there.
+    pub fn submit(&mut self, job: Job) {
+        self.flight.last += 1;
+        let id = self.flight.last;
+        let writes = job.want != Want::Read;
+        let claim = self.op(&job).and_then(|op| self.claim(&job, op));
+        let Some(claim) = claim.filter(|_| writes) else {
+            return self.begin(id, job, None);
+        };
+        let turns = self.flight.turns.entry(job.image).or_default();
+        if turns.take(claim) {
+            return self.begin(id, job, Some(claim));
+        }
+        let mut room = Room::new(64).expect("room");
+        let kept = turns.wait(claim, id, &mut room).is_ok();
+        assert!(kept, "no room to wait in");
+        self.trace(|| format!("request {id} waits: {job:?}"));
+        self.flight.waiting.insert(id, job);
+    }
+
+    /// The turn that the driver wants.
+    fn claim(&self, job: &Job, op: ObjectOp) -> Option<Claim> {
         let image = &self.cluster.images[job.image];
-        let snapc = image.view.snapc.clone();
-        let parent = self.parent_of(&job);
-        let behind = image.behind(job.object, &parent) as u64 * GRAIN;
-        let extent = image.extent(job.object, &job.range);
-        let Some(op) = ObjectOp::plan(
+        let claim = Claim::new(job.object, op == ObjectOp::Delete);
+        image.has_map().then_some(claim)
+    }
+
+    fn op(&self, job: &Job) -> Option<ObjectOp> {
+        let image = &self.cluster.images[job.image];
+        let behind = image.behind(job.object, &self.parent_of(job)) as u64 * GRAIN;
+        ObjectOp::plan(
             job.want,
-            &extent,
+            &image.extent(job.object, &job.range),
             image.layout.object_size(),
             image.alloc_size,
             behind,
-            !snapc.snaps.is_empty(),
-        ) else {
-            self.trace(|| format!("{:?} of {extent:?}: nothing", job.want));
+            !image.view.snapc.snaps.is_empty(),
+        )
+    }
+
+    /// Begins a request, if there is anything to do.
+    fn begin(&mut self, id: usize, mut job: Job, turn: Option<Claim>) {
+        let image = &self.cluster.images[job.image];
+        let snapc = image.view.snapc.clone();
+        let parent = self.parent_of(&job);
+        let Some(op) = self.op(&job) else {
+            self.trace(|| format!("request {id}: nothing to do: {job:?}"));
+            assert_eq!(turn, None, "a turn at nothing");
             return;
         };
         let planned = range_of(op, image.object_size());
@@ -155,8 +198,6 @@ impl World {
         job.range = planned;
         let scene = self.scene(&job, &snapc, &parent);
         let (steps, action) = Steps::begin(job.want, op, scene);
-        let id = self.flight.last;
-        self.flight.last += 1;
         self.trace(|| {
             format!(
                 "request {id}: image {} object {} {op:?} for {:?} {scene:?} snap {:?} {snapc:?} data {:?}",
@@ -166,6 +207,7 @@ impl World {
         let mut request = Request {
             generation: image.view.generation,
             job,
+            turn,
             steps,
             op,
             scene,
@@ -237,6 +279,16 @@ impl World {
             let request = self.flight.requests.get_mut(&id).unwrap();
             action = request.steps.next(Event::Restart(scene));
         }
+        // Without turns it must be done at once: a deletion may overtake it otherwise.
+        let may_wait = self.flight.requests[&id].turn.is_some();
+        if may_wait && !matches!(action, Action::Finish(_)) && self.rng.percent(30) {
+            let message = Message::Do(action);
+            return self.flight.send(Target::Driver(id), id, message);
+        }
+        self.carry_out(id, action);
+    }
+
+    fn carry_out(&mut self, id: usize, action: Action) {
         let request = &self.flight.requests[&id];
         let object = Target::Object((request.job.image, request.job.object));
         let range = &request.job.range;
@@ -292,8 +344,26 @@ impl World {
                     Err(EIO) if request.failed => {}
                     Err(e) => panic!("request {id} ended with {e:?}"),
                 }
+                let (image, turn) = (request.job.image, request.turn);
                 self.expect_end(request, result);
+                if let Some(turn) = turn {
+                    self.give_back(image, turn);
+                }
             }
+        }
+    }
+
+    /// Who waited for the turn has it now.
+    fn give_back(&mut self, image: usize, turn: Claim) {
+        let turns = self.flight.turns.entry(image).or_default();
+        turns.give_back(turn);
+        let mut next = Vec::new();
+        while let Some(one) = turns.next(turn) {
+            next.push(one);
+        }
+        for (claim, id) in next {
+            let job = self.flight.waiting.remove(&id).expect("it waits");
+            self.begin(id, job, Some(claim));
         }
     }
 
@@ -333,6 +403,13 @@ impl World {
             if let Some((id, answer)) = answer {
                 self.answered(id, target, answer);
             }
+        } else if matches!(target, Target::Driver(_)) {
+            let channel = self.flight.channels.swap_remove(i);
+            for (id, message) in channel.to {
+                if let Message::Do(action) = message {
+                    self.carry_out(id, action);
+                }
+            }
         } else if let Some((id, message)) = channel.to.pop_front() {
             let answer = self.execute(id, target, message);
             self.flight.channels[i].from.push_back((id, answer));
@@ -352,7 +429,7 @@ impl World {
             (Target::Object(object), Message::Write(snapc, ops)) => {
                 self.trace(|| format!("request {id}: OSD: {object:?} {snapc:?} {ops:?}"));
                 let result = self.cluster.osd.write(object, &snapc, &ops);
-                self.check_entry(object, id);
+                self.check_entry(object);
                 Answer::Done(result)
             }
             (Target::Object(object), Message::Read(snap, range)) => {
@@ -433,95 +510,9 @@ impl World {
         let action = request.steps.next(event);
         self.perform(id, action);
     }
-
-    /// What a new request means to what others may see, and they to it.
-    fn expect_begin(&mut self, request: &mut Request) {
-        let job = &request.job;
-        let image = &mut self.cluster.images[job.image];
-        if job.want == Want::Read {
-            let expected = match job.snap {
-                None => &image.expected,
-                Some(id) => &image.snap(id).expect("a snapshot").expected,
-            };
-            for at in job.range.clone() {
-                let cell = image.cell(job.object, at);
-                request.beside.insert(at, expected.values(cell).collect());
-            }
-        } else {
-            // A snapshot that the request does not know of yet may have it, or not.
-            for at in job.range.clone() {
-                let (cell, value) = (image.cell(job.object, at), request.value(at));
-                for snap in &mut image.snaps {
-                    if !request.snapc.snaps.contains(&snap.id) && cell < snap.size {
-                        snap.expected.allow(cell, value);
-                    }
-                }
-            }
-        }
-        for other in self.flight.requests.values_mut() {
-            let beside = (&other.job.image, &other.job.object) == (&job.image, &job.object);
-            if !beside || (other.job.want == Want::Read && job.want == Want::Read) {
-                continue;
-            }
-            for at in job.range.clone().filter(|at| other.job.range.contains(at)) {
-                let sees = |s: SnapId| !request.snapc.snaps.contains(&s);
-                if job.want != Want::Read && other.job.snap.is_none_or(sees) {
-                    let value = request.value(at);
-                    other.beside.entry(at).or_default().push(value);
-                }
-                if other.job.want != Want::Read && job.snap.is_none() {
-                    let value = other.value(at);
-                    request.beside.entry(at).or_default().push(value);
-                }
-            }
-        }
-    }
-
-    fn expect_end(&mut self, request: Request, result: Result) {
-        let job = &request.job;
-        let image = &mut self.cluster.images[job.image];
-        self.done[job.want as usize] += 1;
-        for at in job.range.clone() {
-            let cell = (job.image, job.object, at);
-            let beside = request.beside.get(&at).map_or(&[][..], |b| b);
-            if job.want == Want::Read {
-                let got = request.got.get(at - job.range.start).copied().unwrap_or(0);
-                assert!(
-                    result.is_err() || beside.contains(&got),
-                    "read of {cell:?} at {:?} gave {got}, not of {beside:?}",
-                    job.snap
-                );
-                continue;
-            }
-            let cell = image.cell(job.object, at);
-            // A discard of what the parent may have is free to do nothing.
-            let maybe =
-                result.is_err() || (job.want == Want::Discard && at < grains(request.scene.behind));
-            if !maybe {
-                image.expected.set(cell, request.value(at));
-            }
-            image.expected.allow(cell, request.value(at));
-            for value in beside {
-                image.expected.allow(cell, *value);
-            }
-        }
-    }
 }
 
 impl Request {
-    /// Whether no other writes to the same grains.
-    pub fn is_alone(&self) -> bool {
-        self.beside.is_empty()
-    }
-
-    /// What it leaves in a grain of the object.
-    pub fn value(&self, at: usize) -> Grain {
-        match self.job.want {
-            Want::Write => self.job.data[at - self.job.range.start],
-            _ => 0,
-        }
-    }
-
     /// What an OSD is asked for.
     fn ops(&self, op: ObjectOp) -> Vec<OsdOp> {
         assert_eq!(op, self.op, "another operation than planned");

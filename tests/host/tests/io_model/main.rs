@@ -8,6 +8,7 @@
 //! (with `-- --nocapture`).
 
 mod admin;
+mod beside;
 mod cluster;
 mod exec;
 mod expect;
@@ -75,7 +76,7 @@ fn random_sequences_read_as_plain_arrays() {
         counts.done, counts.visited, counts.restarted
     );
     // A test that does not get everywhere tests less than it says.
-    if sequences >= 1000 {
+    if sequences >= SEQUENCES {
         for state in State::Read as usize..=State::Done as usize {
             assert!(counts.visited[state] > 100, "too little of state {state}");
         }

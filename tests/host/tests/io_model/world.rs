@@ -213,14 +213,14 @@ impl World {
         }
     }
 
-    /// An object that was just written may not be absent in the map, unless somebody deletes it beside.
-    pub fn check_entry(&self, (index, object): ObjectId, id: usize) {
+    /// An object that was just written may not be absent in the map.
+    pub fn check_entry(&self, (index, object): ObjectId) {
         let image = &self.cluster.images[index];
         let Some(map) = image.map.as_ref().filter(|_| image.map_valid) else {
             return;
         };
         let absent = map[object as usize] == ObjectState::Nonexistent;
-        if absent && self.flight.requests[&id].is_alone() {
+        if absent {
             let exists = self.cluster.osd.read((index, object), None).is_some();
             assert!(!exists, "image {index} object {object}: not in the map");
         }

@@ -89,6 +89,18 @@ impl Locker {
     }
 }
 
+/// Shows an address as block lists have it: `ip:port/nonce`.
+pub struct Address(pub EntityAddr);
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.sock {
+            Some(sock) => write!(f, "{}/{}", sock, self.0.nonce),
+            None => f.write_str("-"),
+        }
+    }
+}
+
 /// What is the matter with a lock that is left alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Foreign {

@@ -37,6 +37,7 @@ pub mod lock {
     pub mod event;
     pub mod owner;
     pub mod state;
+    pub mod waiting;
 }
 
 // The name by which the block driver knows the client's crate.

@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 
 const ENOENT: i32 = -2;
 const EBUSY: i32 = -16;
+const EEXIST: i32 = -17;
 
 /// A client with the map and its connections to OSDs.
 pub(super) struct Client {
@@ -445,6 +446,8 @@ fn locking(protocol: Protocol) {
     };
     assert_eq!(rw(lock::method::LOCK, &take(b"auto 1")).result, 0);
     assert_eq!(rw(lock::method::LOCK, &take(b"auto 2")).result, EBUSY);
+    // What tells a client that an earlier request of its was served.
+    assert_eq!(rw(lock::method::LOCK, &take(b"auto 1")).result, EEXIST);
 
     let mut input = KVec::new();
     let op = lock::SetCookie {
@@ -456,6 +459,7 @@ fn locking(protocol: Protocol) {
     };
     op.encode(&mut input).unwrap();
     assert_eq!(rw(lock::method::SET_COOKIE, &input).result, 0);
+    assert_eq!(rw(lock::method::SET_COOKIE, &input).result, EBUSY);
 
     for (cookie, result) in [(&b"auto 3"[..], 0), (b"auto 1", EBUSY)] {
         input.clear();

@@ -39,6 +39,9 @@ int net_ceph_sk_state(const struct sock *sk);
 /* The pending error as a negative errno (or 0), which is cleared. */
 int net_ceph_sk_error(struct sock *sk);
 
+/* Whether anything is queued to be sent, or sent again. */
+bool net_ceph_sk_has_unacknowledged(const struct sock *sk);
+
 /* Whether the network stack may take references on the pages of a bvec. */
 bool net_ceph_bvec_spliceable(const struct bio_vec *bv);
 

@@ -65,6 +65,11 @@ int net_ceph_sk_error(struct sock *sk)
 	return sock_error(sk);
 }
 
+bool net_ceph_sk_has_unacknowledged(const struct sock *sk)
+{
+	return READ_ONCE(sk->sk_wmem_queued) > 0;
+}
+
 bool net_ceph_bvec_spliceable(const struct bio_vec *bv)
 {
 	return sendpages_ok(bv->bv_page, bv->bv_len, bv->bv_offset);

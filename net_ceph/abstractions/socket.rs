@@ -162,6 +162,19 @@ impl<E: SocketEvents> Socket<E> {
         to_result(unsafe { bindings::net_ceph_sk_error(self.sk()) }).err()
     }
 
+    /// Whether bytes that were sent are not acknowledged by the peer: their pages may be read again.
+    pub fn has_unacknowledged(&self) -> bool {
+        // SAFETY: The socket is valid by the type invariant.
+        unsafe { bindings::net_ceph_sk_has_unacknowledged(self.sk()) }
+    }
+
+    /// Has what is not acknowledged by then dropped with the socket: else the network goes on sending it
+    /// for some time. May sleep.
+    pub fn drop_unsent(&self) {
+        // SAFETY: The socket is valid by the type invariant.
+        unsafe { bindings::sock_no_linger(self.sk()) };
+    }
+
     /// Receives into `buf` what is there, 0 bytes at the end of the stream. `EAGAIN` if there is
     /// nothing now: [`SocketEvents::data_ready`] follows.
     pub fn recv(&self, buf: &mut [u8]) -> Result<usize> {

@@ -259,11 +259,19 @@ impl Connection {
     }
 
     /// Drops the TCP connection if it is in the middle of this transaction's message, in either
-    /// direction: afterwards no page of its data is in use. Sleeps; not from a call to the owner.
-    pub fn reset_if_busy_with(self: &Arc<Self>, tid: u64) {
+    /// direction, or if pages of its data, which it has `sent`, may wait in the socket for being
+    /// acknowledged: afterwards no page of its data is in use. Sleeps; not from a call to the owner.
+    pub fn withdraw(self: &Arc<Self>, tid: u64, sent: bool) {
         let _noio = NoIoScope::enter();
         let mut core = self.core.lock();
-        if core.rx.is_busy_with(tid) || core.tx.is_busy_with(tid) {
+        let unsent = |socket: &Socket<_>| sent && socket.has_unacknowledged();
+        if core.rx.is_busy_with(tid)
+            || core.tx.is_busy_with(tid)
+            || core.socket.as_ref().is_some_and(unsent)
+        {
+            if let Some(socket) = &core.socket {
+                socket.drop_unsent();
+            }
             self.fail(&mut core, Fault::new(ECONNRESET, "request withdrawn"));
         }
         self.process(core, Self::nothing);

@@ -22,6 +22,8 @@ pub use connection::Connection;
 pub use ops::{ConnectionOps, DataTarget, Incoming, Recovery};
 pub use outgoing::{OutParts, Outgoing, PlainMessage};
 
+pub(crate) use transmit::COPY_MAX;
+
 use crate::abstractions::crypto::random_u64;
 use crate::abstractions::netns::NetNs;
 use crate::abstractions::workqueue::{Queue, QueueFlags};

@@ -47,7 +47,7 @@ pub struct Incoming<'a> {
 ///
 /// All methods are called in a no-I/O scope with the connection's lock held, by its work item or by a
 /// task that sends in place. They may take locks and sleep on memory, but not wait for a peer; and they
-/// must not call [`Connection::close`] or [`Connection::reset_if_busy_with`] of any connection.
+/// must not call [`Connection::close`] or [`Connection::withdraw`] of any connection.
 pub trait ConnectionOps: Send + Sync {
     /// The next message to send, taken from the owner's queue.
     fn next_message(&self) -> Option<Arc<dyn Outgoing>>;

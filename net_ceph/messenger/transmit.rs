@@ -17,7 +17,7 @@ use crate::proto::session::Session;
 use kernel::prelude::*;
 
 /// Data segments up to this many bytes are copied.
-const COPY_MAX: usize = 4096;
+pub(crate) const COPY_MAX: usize = 4096;
 /// Bytes gathered before the socket is asked to take them.
 const BATCH: usize = 32 * 1024;
 /// Capacity of the buffer from the start.

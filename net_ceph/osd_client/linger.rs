@@ -283,6 +283,9 @@ impl Linger {
 
     fn fail(&self, mut inner: kernel::sync::MutexGuard<'_, Inner>, e: Error) {
         inner.state = State::Failed;
+        if self.io.group().cancelled().is_some() {
+            return;
+        }
         // To a watch that was, there being no object is like there being no watch.
         let e = if e == ENOENT { ENOTCONN } else { e };
         let queued = inner.events.push(Event::Error(e), GFP_KERNEL);
@@ -326,7 +329,7 @@ impl Linger {
         let _delivery = self.delivery.lock();
         loop {
             let mut inner = self.inner.lock();
-            if inner.state == State::Ended {
+            if inner.state == State::Ended || self.io.group().cancelled().is_some() {
                 return;
             }
             let Ok(event) = inner.events.remove(0) else {

@@ -379,8 +379,22 @@ impl OsdClient {
     fn park(&self, req: &Arc<OsdRequest>, why: Why) {
         if let Err(e) = self.waiting.park(req, why) {
             req.finish(Err(e));
-        } else if self.is_stopped() && self.waiting.take(req) {
-            req.finish(Err(ESHUTDOWN));
+            return;
+        }
+        // The room may have been cleared before the request came.
+        let err = match req.group().cancelled() {
+            None if self.is_stopped() => Some(ESHUTDOWN),
+            cancelled => cancelled,
+        };
+        if let Some(e) = err.filter(|_| self.waiting.take(req)) {
+            req.finish(Err(e));
+        }
+    }
+
+    /// As [`park`](Self::park), with [`moves`](Self::moves) held: whoever clears the room does so later.
+    fn park_evicted(&self, req: &Arc<OsdRequest>) {
+        if let Err(e) = self.waiting.park(req, Why::Moved) {
+            req.finish(Err(e));
         }
     }
 
@@ -411,13 +425,20 @@ impl OsdClient {
                 None => self.waiting.take(req),
             };
             if taken {
-                for session in Iterator::chain(session.into_iter(), req.take_left()) {
-                    if let Some(con) = session.con() {
-                        con.reset_if_busy_with(tid);
-                    }
-                }
+                self.withdraw(req, session, tid);
                 req.finish(Err(err));
                 return true;
+            }
+        }
+    }
+
+    /// Sees to it that no connection uses the data of a request, known as `tid`, which was taken from
+    /// `session` or from the waiting room.
+    fn withdraw(&self, req: &OsdRequest, session: Option<Arc<Session>>, tid: u64) {
+        let sent = req.has_sent_pages();
+        for session in Iterator::chain(session.into_iter(), req.take_left()) {
+            if let Some(con) = session.con() {
+                con.withdraw(tid, sent);
             }
         }
     }

@@ -6,6 +6,7 @@
 //! its own. It forgets a notification with the connection or the group's interval, as it does watches:
 //! then it is begun anew, under another number, and watchers may hear it twice.
 
+use super::group::Group;
 use super::io_ctx::IoCtx;
 use super::name::NameBuf;
 use super::sync_call::copy;
@@ -272,6 +273,15 @@ impl OsdClient {
     pub(super) fn look_after_notifications(&self, map: &OsdMap) {
         for notifying in self.notifying.lock().iter() {
             notifying.look_after(map);
+        }
+    }
+
+    /// Ends the notifications of a group that was cancelled.
+    pub(super) fn cancel_notifications(&self, group: &Group, err: Error) {
+        for n in self.notifying.lock().iter() {
+            if core::ptr::eq(&**n.io.group(), group) {
+                n.finish(&mut n.inner.lock(), End::Failed(err));
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use super::waiting::Seat;
 use super::OsdClient;
 use crate::abstractions::data::DataCursor;
 use crate::abstractions::task::NoIoScope;
-use crate::messenger::{DataTarget, OutParts, Outgoing};
+use crate::messenger::{DataTarget, OutParts, Outgoing, COPY_MAX};
 use crate::proto::error::ProtoError;
 use crate::proto::msg::PRIO_DEFAULT;
 use crate::proto::osd_op::{flags, HObject, Locator, OsdOpRequest, SnapContext, SpgId};
@@ -133,6 +133,11 @@ impl OsdRequest {
         Ok(())
     }
 
+    /// Whose it is.
+    pub(super) fn group(&self) -> &Arc<Group> {
+        &self.group
+    }
+
     /// The output of the last submission, of requests whose data have no place of their own.
     pub(super) fn take_output(&self) -> KVVec<u8> {
         core::mem::take(&mut self.inner.lock().output)
@@ -144,11 +149,11 @@ impl OsdRequest {
 
     /// Submits. `EBUSY` unless prepared; what the group was cancelled with.
     pub(super) fn begin(&self, tid: u64, now: u64) -> Result {
-        self.group.check()?;
         let mut inner = self.inner.lock();
         if !matches!(inner.at, At::Prepared) {
             return Err(EBUSY);
         }
+        self.group.enter()?;
         inner.at = At::Between;
         inner.tid = tid;
         inner.submitted = now;
@@ -215,7 +220,6 @@ impl OsdRequest {
         if let Some(e) = inner.cancelled {
             return Err(e);
         }
-        self.group.check()?;
         inner.at = at;
         inner.why = why;
         Ok(())
@@ -276,6 +280,13 @@ impl OsdRequest {
         self.inner.lock().answered
     }
 
+    /// Whether the network may hold pages of its data that were sent.
+    pub(super) fn has_sent_pages(&self) -> bool {
+        let inner = self.inner.lock();
+        let len = inner.params.data.as_ref().map_or(0, DataCursor::remaining);
+        inner.sends && inner.attempts > 0 && len > COPY_MAX
+    }
+
     /// Whether it is not submitted.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.inner.lock().at, At::Idle | At::Prepared)
@@ -313,7 +324,8 @@ impl OsdRequest {
     pub(super) fn finish(self: &Arc<Self>, result: Result<usize>) {
         let mut inner = self.inner.lock();
         inner.at = At::Idle;
-        let result = match inner.cancelled.take() {
+        let cancelled = inner.cancelled.take().or_else(|| self.group.cancelled());
+        let result = match cancelled {
             Some(e) => Err(e),
             None => result,
         };
@@ -325,6 +337,7 @@ impl OsdRequest {
         if let Some(completion) = completion {
             completion.complete(self, result);
         }
+        self.group.leave();
     }
 }
 

@@ -130,6 +130,9 @@ impl Session {
         if inner.inflight.reserve().is_err() || inner.unsent.reserve(room).is_err() {
             return Enqueued::NoMemory;
         }
+        if let Err(e) = req.group().check() {
+            return Enqueued::Cancelled(e);
+        }
         if let Err(e) = req.arrive(At::Session(self.clone()), Why::Session) {
             return Enqueued::Cancelled(e);
         }
@@ -152,7 +155,8 @@ impl Session {
         here
     }
 
-    /// Lets the requests for which `which` holds wait for being placed anew; all if the session closes.
+    /// Lets the requests for which `which` holds wait for being placed anew; all if the session closes. With
+    /// [`moves`](OsdClient::moves) held.
     pub(super) fn evict(self: &Arc<Self>, close: bool, mut which: impl FnMut(&OsdRequest) -> bool) {
         let mut inner = self.inner.lock();
         inner.closed |= close;
@@ -162,7 +166,7 @@ impl Session {
             .take_next(&mut cursor, |_, req| close || which(req))
         {
             req.depart(Some(self.clone()));
-            self.client.park(&req, Why::Moved);
+            self.client.park_evicted(&req);
         }
     }
 

@@ -96,6 +96,20 @@ impl Waiting {
         Some((waiter.tid, waiter.req))
     }
 
+    /// As [`take_after`](Self::take_after), of those for which `which` holds.
+    pub(super) fn take_next(
+        &self,
+        after: u64,
+        which: impl Fn(&OsdRequest) -> bool,
+    ) -> Option<(u64, Arc<OsdRequest>)> {
+        let mut waiters = self.waiters.lock();
+        let first = waiters.partition_point(|w| w.tid <= after);
+        let at = waiters.iter().skip(first).position(|w| which(&w.req))?;
+        let waiter = waiters.remove(first.checked_add(at)?).ok()?;
+        waiter.req.depart(None);
+        Some((waiter.tid, waiter.req))
+    }
+
     /// Takes this request, if it waits.
     pub(super) fn take(&self, req: &Arc<OsdRequest>) -> bool {
         let mut waiters = self.waiters.lock();

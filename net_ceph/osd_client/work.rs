@@ -99,7 +99,7 @@ impl OsdClient {
             after = tid;
             if let Some(left) = req.take_left() {
                 if let Some(con) = left.con() {
-                    con.reset_if_busy_with(tid);
+                    con.withdraw(tid, false);
                 }
             }
             match self.route(&req, true) {

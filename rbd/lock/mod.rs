@@ -308,19 +308,21 @@ impl<U: LockUser> ExclusiveLock<U> {
     /// Has the work item run again at the time `until`.
     fn rest(&self, until: Option<u64>) {
         if self.gate.is_open() {
-            self.answer_caller(Ok(()));
+            let _ = self.answer_caller(Ok(()));
         }
         if let Some(until) = until {
             self.gate.kick_after(msecs(until.saturating_sub(now())));
         }
     }
 
-    fn answer_caller(&self, result: Result) {
+    /// Tells who waits for the lock how it went; says whether there is somebody.
+    fn answer_caller(&self, result: Result) -> bool {
         let caller = self.caller.lock().take();
-        if let Some(caller) = caller {
+        if let Some(caller) = &caller {
             *caller.result.lock() = result;
             caller.done.complete_all();
         }
+        caller.is_some()
     }
 
     /// Lets what waits go on, and what comes.
@@ -344,9 +346,11 @@ impl<U: LockUser> ExclusiveLock<U> {
 
     /// Fails what waits.
     fn fail(&self, user: &U, err: Error) {
-        pr_warn!("rbd{}: no exclusive lock: {err:?}\n", self.device);
-        self.answer_caller(Err(err));
         let count = self.waiting.lock().len();
+        let called = self.answer_caller(Err(err));
+        if count != 0 || called {
+            pr_warn!("rbd{}: no exclusive lock: {err:?}\n", self.device);
+        }
         for _ in 0..count {
             let io = self.waiting.lock().pop();
             if let Some(io) = io {

@@ -59,7 +59,7 @@ impl World {
     pub fn expect_end(&mut self, request: Request, result: Result) {
         let job = &request.job;
         let image = &mut self.cluster.images[job.image];
-        self.done[job.want as usize] += 1;
+        self.counts.done[job.want as usize] += 1;
         for at in job.range.clone() {
             let cell = (job.image, job.object, at);
             let beside = request.beside.get(&at).map_or(&[][..], |b| b);

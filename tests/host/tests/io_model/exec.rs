@@ -255,7 +255,7 @@ impl World {
         let parent = self.parent_of(&request.job);
         let scene = self.scene(&request.job, &snapc, &parent);
         self.trace(|| format!("request {id}: again, {scene:?}"));
-        self.restarted[request.steps.state() as usize] += 1;
+        self.counts.restarted[request.steps.state() as usize] += 1;
         let request = self.flight.requests.get_mut(&id).unwrap();
         (request.snapc, request.parent) = (snapc, parent);
         (request.scene, request.generation) = (scene, generation);
@@ -269,7 +269,7 @@ impl World {
         loop {
             let state = self.flight.requests[&id].steps.state();
             self.trace(|| format!("request {id}: {state}: {action:?}"));
-            self.visited[state as usize] += 1;
+            self.counts.visited[state as usize] += 1;
             if !matches!(action, Action::ReadParent | Action::ReadWholeParent) {
                 break;
             }

@@ -17,8 +17,11 @@ mod rng;
 mod world;
 
 use ceph_proto_host::io::step::State;
-use std::panic::{catch_unwind, resume_unwind};
-use world::{World, STATES};
+use std::{
+    panic::{catch_unwind, resume_unwind},
+    thread,
+};
+use world::{Counts, World};
 
 /// Bytes that the model holds as one value.
 pub const GRAIN: u64 = 128;
@@ -32,45 +35,53 @@ pub const POISON: Grain = u32::MAX;
 /// Sequences without a wish.
 const SEQUENCES: u64 = 10_000;
 
-#[derive(Default)]
-struct Counts {
-    visited: [u64; STATES],
-    restarted: [u64; STATES],
-    done: [u64; 4],
-}
-
 fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().expect("a number"))
 }
 
-fn sequence(seed: u64, verbose: bool, counts: &mut Counts) {
+fn sequence(seed: u64, verbose: bool) -> Counts {
     let result = catch_unwind(|| {
         let mut world = World::new(seed, verbose);
         world.run();
-        (world.visited, world.restarted, world.done)
+        world.counts
     });
-    let (visited, restarted, done) = result.unwrap_or_else(|panic| {
+    result.unwrap_or_else(|panic| {
         eprintln!("the sequence again: IO_MODEL_SEED={seed}");
         resume_unwind(panic)
+    })
+}
+
+/// Runs sequences on all processors.
+fn run(sequences: u64) -> Counts {
+    let threads = thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let part = |first| (first..sequences).step_by(threads as usize);
+    let mut counts = Counts::default();
+    thread::scope(|scope| {
+        let run = |first| {
+            scope.spawn(move || {
+                let mut counts = Counts::default();
+                part(first).for_each(|seed| counts.add(&sequence(seed, false)));
+                counts
+            })
+        };
+        let all: Vec<_> = (0..threads).map(run).collect();
+        for one in all {
+            let one = one.join().unwrap_or_else(|panic| resume_unwind(panic));
+            counts.add(&one);
+        }
     });
-    let add = |sum: &mut [u64], of: &[u64]| sum.iter_mut().zip(of).for_each(|(s, n)| *s += n);
-    add(&mut counts.visited, &visited);
-    add(&mut counts.restarted, &restarted);
-    add(&mut counts.done, &done);
+    counts
 }
 
 #[test]
 fn random_sequences_read_as_plain_arrays() {
-    let mut counts = Counts::default();
     if let Some(seed) = number("IO_MODEL_SEED") {
-        return sequence(seed, true, &mut counts);
+        sequence(seed, true);
+        return;
     }
     let sequences = number("IO_MODEL_SEQUENCES").unwrap_or(SEQUENCES);
-    let first = number("IO_MODEL_FIRST").unwrap_or(0);
-    for seed in first..first + sequences {
-        sequence(seed, false, &mut counts);
-    }
+    let counts = run(sequences);
     println!(
         "requests: {:?} (read, write, discard, zero)\nin states: {:?}\nbegun again: {:?}",
         counts.done, counts.visited, counts.restarted

@@ -13,7 +13,7 @@ use ceph_proto_host::{io::plan::Want, proto::cls::object_map::ObjectState};
 use std::ops::Range;
 
 /// How many states a request can be in.
-pub const STATES: usize = 11;
+const STATES: usize = 11;
 
 pub struct World {
     pub rng: Rng,
@@ -24,10 +24,24 @@ pub struct World {
     /// Tell of every step.
     pub verbose: bool,
     last_value: Grain,
-    /// How often requests were in each state, began again from it, and ended, by what they wanted.
+    pub counts: Counts,
+}
+
+/// How often requests were in each state, began again from it, and ended, by what they wanted.
+#[derive(Default)]
+pub struct Counts {
     pub visited: [u64; STATES],
     pub restarted: [u64; STATES],
     pub done: [u64; 4],
+}
+
+impl Counts {
+    pub fn add(&mut self, of: &Self) {
+        let add = |sum: &mut [u64], of: &[u64]| sum.iter_mut().zip(of).for_each(|(s, n)| *s += n);
+        add(&mut self.visited, &of.visited);
+        add(&mut self.restarted, &of.restarted);
+        add(&mut self.done, &of.done);
+    }
 }
 
 impl World {
@@ -40,9 +54,7 @@ impl World {
             flight: Flight::default(),
             verbose,
             last_value: 0,
-            visited: [0; STATES],
-            restarted: [0; STATES],
-            done: [0; 4],
+            counts: Counts::default(),
         }
     }
 

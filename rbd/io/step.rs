@@ -78,7 +78,11 @@ pub enum Event {
     ParentRead(Result<bool>),
     /// The parent was detached, or has less of the image, since the scene was made. To be told in
     /// place of what came out of any action, where the scene had bytes behind, and before asking the
-    /// parent: what it has may be gone.
+    /// parent: what it has may be gone. A copy-up that is sent after a deletion which knew of the change
+    /// brings the parent's bytes back, so between looking for a change and sending there must be no
+    /// room for that: turns at objects (see `object_map`) see to it where there is a map.
+    ///
+    /// What an answer says beside, as that a map was changed, is noted all the same.
     Restart(Scene),
 }
 

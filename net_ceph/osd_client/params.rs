@@ -43,7 +43,7 @@ pub struct Params {
     ops: [OsdOp<'static>; MAX_OPS],
     op_count: usize,
     /// Outputs up to this size are kept for [`take_output`](super::OsdRequest::take_output).
-    pub(super) max_output: usize,
+    pub max_output: usize,
 }
 
 impl Default for Params {

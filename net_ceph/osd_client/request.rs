@@ -138,6 +138,19 @@ impl OsdRequest {
         &self.group
     }
 
+    /// Undoes [`prepare`](Self::prepare), when submitting failed: lets go of the completion and the data.
+    pub fn unprepare(&self) {
+        let _noio = NoIoScope::enter();
+        let mut inner = self.inner.lock();
+        if !matches!(inner.at, At::Prepared) {
+            return;
+        }
+        let held = (inner.completion.take(), inner.params.data.take());
+        inner.at = At::Idle;
+        drop(inner);
+        drop(held);
+    }
+
     /// The output of the last submission, of requests whose data have no place of their own.
     pub(super) fn take_output(&self) -> KVVec<u8> {
         core::mem::take(&mut self.inner.lock().output)

@@ -9,7 +9,7 @@ use crate::abstractions::{
     text::Text,
 };
 use kernel::{prelude::*, sync::Arc};
-use net_ceph::abstractions::workqueue::Queue;
+use net_ceph::abstractions::workqueue::{Queue, QueueFlags};
 
 /// What a mapping is a mapping of.
 pub(crate) struct ImageNames<'a> {
@@ -49,11 +49,31 @@ pub(crate) struct ParentNames<'a> {
     pub(crate) overlap: u64,
 }
 
+/// What all mappings queue their work on. The module has a reference to each, and drops it last.
+#[derive(Clone)]
+pub(crate) struct Queues {
+    /// For what may wait for the cluster.
+    pub(crate) control: Arc<Queue>,
+    /// For I/O, which never waits for what the other one runs.
+    pub(crate) io: Arc<Queue>,
+}
+
+impl Queues {
+    /// Makes them. Sleeps.
+    pub(super) fn new() -> Result<Self> {
+        let queue = |name| Queue::new(name, QueueFlags::UNBOUND, 0);
+        Ok(Self {
+            control: Arc::new(queue(c"rbd")?, GFP_KERNEL)?,
+            io: Arc::new(queue(c"rbd_io")?, GFP_KERNEL)?,
+        })
+    }
+}
+
 /// An open image that serves a disk.
 pub(crate) trait Mapping: Driver {
-    /// Opens what `spec` says, for the device `id`. `queue` runs what it has to do in the background.
+    /// Opens what `spec` says, for the device `id`. `queues` run what it has to do in the background.
     /// May sleep, for the mount timeout at most.
-    fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Self>>;
+    fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Self>>;
 
     /// The disk stands: from now on `disk` is to be told when the size changes.
     fn attach(&self, disk: Arc<DiskSize>);

@@ -11,5 +11,5 @@ mod mapping;
 mod registry;
 
 pub(crate) use ids::Id;
-pub(crate) use mapping::{ImageNames, Mapping, ParentNames};
+pub(crate) use mapping::{ImageNames, Mapping, ParentNames, Queues};
 pub(crate) use registry::Rbd;

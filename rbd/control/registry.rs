@@ -7,7 +7,7 @@ use super::{
     bus,
     ids::{Id, Ids},
     map_spec::{MapSpec, RemoveSpec},
-    mapping::Mapping,
+    mapping::{Mapping, Queues},
 };
 use crate::{
     abstractions::{
@@ -24,10 +24,7 @@ use kernel::{
     str::CString,
     sync::{Arc, ArcBorrow, Mutex},
 };
-use net_ceph::abstractions::{
-    errno::EINPROGRESS,
-    workqueue::{Queue, QueueFlags},
-};
+use net_ceph::abstractions::errno::EINPROGRESS;
 
 /// Minor numbers of a device with a major number of its own
 /// (Linux `drivers/block/rbd.c`, `RBD_MINORS_PER_MAJOR`).
@@ -40,7 +37,7 @@ pub(crate) struct Rbd {
     shared_major: Option<Major>,
     // Ascending by id. Guards the list alone: a device is opened and torn down outside.
     devices: Pin<KBox<Mutex<KVec<Entry>>>>,
-    queue: Arc<Queue>,
+    queues: Queues,
 }
 
 impl BusType for Rbd {
@@ -87,7 +84,7 @@ impl Rbd {
             ids: Ids::new()?,
             shared_major,
             devices: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
-            queue: Arc::new(Queue::new(Self::NAME, QueueFlags::UNBOUND, 0)?, GFP_KERNEL)?,
+            queues: Queues::new()?,
         };
         bus::register(rbd, single_major)
     }
@@ -115,7 +112,7 @@ impl Rbd {
         let mut config = KVec::with_capacity(text.len(), GFP_KERNEL)?;
         config.extend_from_slice(text, GFP_KERNEL)?;
 
-        let mapping = OpenMapping(Image::open(spec, id, &bus.queue)?);
+        let mapping = OpenMapping(Image::open(spec, id, &bus.queues)?);
         let image = &mapping.0;
         let mut disk = Disk::new(
             image.clone(),

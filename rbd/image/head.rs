@@ -68,7 +68,6 @@ impl Head {
     }
 
     /// Whether what shows through is the same as by `other`: the same parent, to the same extent.
-    #[allow(dead_code)] // For clones.
     pub(crate) fn same_parent(&self, other: &Self) -> bool {
         match (&self.parent, &other.parent) {
             (None, None) => true,

@@ -19,7 +19,7 @@ use crate::{
     abstractions::{disk::DiskSize, limits::Limits, text::Text},
     control::{
         map_spec::{MapOptions, MapSpec},
-        Id, ImageNames, Mapping, ParentNames,
+        Id, ImageNames, Mapping, ParentNames, Queues,
     },
 };
 use core::fmt::Write;
@@ -51,6 +51,7 @@ pub(crate) struct Image {
     read_only: bool,
     header: Header,
     source: Source,
+    queues: Queues,
     /// Held for a moment, by every request.
     #[pin]
     head: SpinLock<Arc<Head>>,
@@ -76,6 +77,11 @@ impl Image {
     /// The image as it is now.
     pub(crate) fn head(&self) -> Arc<Head> {
         self.head.lock().clone()
+    }
+
+    /// What runs the I/O that is not done in place.
+    pub(crate) fn io_queue(&self) -> &Arc<Queue> {
+        &self.queues.io
     }
 
     /// How it is mapped.
@@ -107,8 +113,8 @@ impl Image {
 }
 
 impl Mapping for Image {
-    fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Self>> {
-        open::open(spec, id, queue)
+    fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Self>> {
+        open::open(spec, id, queues)
     }
 
     fn attach(&self, disk: Arc<DiskSize>) {

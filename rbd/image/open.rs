@@ -10,17 +10,16 @@ use super::{
     watch::Watching,
     Image,
 };
-use crate::control::{map_spec::MapSpec, Id};
+use crate::control::{map_spec::MapSpec, Id, Queues};
 use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
 use net_ceph::{
-    abstractions::workqueue::Queue,
     client::Client,
     osd_client::{Group, IoCtx},
     proto::{cls::rbd::feature, osd_op::NOSNAP},
 };
 
 /// Opens what `spec` says, for the device `id`. May sleep, for the mount timeout at most.
-pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Image>> {
+pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>> {
     let read_only = spec.read_only();
     let MapSpec {
         client,
@@ -64,7 +63,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
     let watching = if read_only {
         None
     } else {
-        Some(Watching::begin(&header, queue).inspect_err(missing)?)
+        Some(Watching::begin(&header, &queues.control).inspect_err(missing)?)
     };
     let snap_id = match &names.snap {
         Some(name) => header.find_snap(name).inspect_err(missing)?,
@@ -72,14 +71,6 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
     };
     let source = Source::read(&header, &client, &names, snap_id, read_only).inspect_err(missing)?;
     let head = Head::read(&header, &client, snap_id, None).inspect_err(missing)?;
-    if head
-        .parent
-        .as_ref()
-        .is_some_and(|parent| parent.overlap > 0)
-    {
-        pr_warn!("image {names}: clones are not supported yet: flatten it first\n");
-        return Err(ENXIO);
-    }
     if (options.exclusive || options.lock_on_read) && head.features & feature::EXCLUSIVE_LOCK == 0 {
         pr_warn!("image {names}: exclusive-lock feature is not enabled\n");
         return Err(EINVAL);
@@ -100,6 +91,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queue: &Arc<Queue>) -> Result<Arc<Imag
             read_only,
             header,
             source,
+            queues: queues.clone(),
             client,
             head <- new_spinlock!(head),
             refreshing <- new_mutex!(()),

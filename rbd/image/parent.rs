@@ -44,7 +44,6 @@ pub(crate) struct ParentImage {
 
 impl ParentImage {
     /// Where its bytes are.
-    #[allow(dead_code)] // For clones.
     pub(crate) fn source(&self) -> &Source {
         &self.source
     }

@@ -2,11 +2,21 @@
 
 //! Requests of the block layer become requests to objects.
 //!
-//! No request is longer than an object, so it concerns two objects at most. What is needed for each is
-//! made when a request of the tag first needs it, and used again and again. A request ends when its
-//! last part lets go of it.
+//! - this file: a request of the block layer is cut into object requests
+//! - [`plan`]: what is to be done to an object
+//! - [`step`]: in which steps, with parents, snapshots and object maps; both are pure
+//! - `object_request`: carries the steps out
+//! - `ops`: what an OSD is told
+//! - `parent_read`, `copyup`: what a clone does not have itself
+//!
+//! No request is longer than a set of objects. Each tag keeps the object requests that it needed for
+//! its longest request so far, and uses them again and again. A request ends when the last of its object
+//! requests lets go of it.
 
-mod part;
+mod copyup;
+mod object_request;
+mod ops;
+mod parent_read;
 pub mod plan;
 pub mod step;
 
@@ -19,26 +29,29 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{aref::ARef, ArcBorrow, SetOnce},
+    sync::{aref::ARef, Arc, ArcBorrow, SetOnce},
 };
-use part::Part;
+use net_ceph::{
+    abstractions::data::DataCursor,
+    proto::striper::{Layout, ObjectExtent},
+};
+use object_request::{Asker, ObjectRequest, Scope};
 use plan::{ObjectOp, Want};
 
-/// What a tag has for its requests.
+/// What a tag has for its requests: the first of its object requests, from the first request on.
 #[derive(Default)]
 pub(crate) struct Tag {
-    parts: [SetOnce<Part>; 2],
+    first: SetOnce<Arc<ObjectRequest>>,
 }
 
 impl Tag {
-    /// Room for the part `index` of a request. May sleep.
-    fn part(&self, image: &Image, index: usize) -> Result<&Part> {
-        let part = self.parts.get(index).ok_or(EIO)?;
-        if part.as_ref().is_none() {
-            // A tag has one request at a time, so nobody else does the same.
-            part.populate(Part::new(image)?);
+    /// The first of its object requests. Allocates; sleeps. A tag has one request at a time, so nobody
+    /// else calls this meanwhile.
+    fn first(&self, image: &Arc<Image>) -> Result<&Arc<ObjectRequest>> {
+        if self.first.as_ref().is_none() {
+            self.first.populate(ObjectRequest::new(image.clone())?);
         }
-        part.as_ref().ok_or(EIO)
+        self.first.as_ref().ok_or(EIO)
     }
 }
 
@@ -50,23 +63,11 @@ impl Driver for Image {
         rq: ARef<Request<Self>>,
         last: bool,
     ) -> Result<(), Busy<Self>> {
-        if rq.tag().part(&this, 0).is_err() {
+        let image = this.into();
+        if rq.tag().first(&image).is_err() {
             return Err(Busy(rq));
         }
-        let mut held_back = false;
-        if let Err(e) = submit(&this, &rq, last, &mut held_back) {
-            pr_warn!(
-                "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
-                this.device(),
-                rq.op(),
-                rq.len(),
-                rq.offset()
-            );
-            rq.finish(Err(e));
-        }
-        if last && held_back {
-            this.source().data().osd().flush_submissions();
-        }
+        start(&image, &rq, last);
         Ok(())
     }
 
@@ -75,9 +76,32 @@ impl Driver for Image {
     }
 }
 
+/// Starts `rq`, and sees to its end if that fails.
+fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, last: bool) {
+    let mut held_back = false;
+    if let Err(e) = submit(image, rq, last, &mut held_back) {
+        pr_warn!(
+            "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
+            image.device(),
+            rq.op(),
+            rq.len(),
+            rq.offset()
+        );
+        rq.finish(Err(e));
+    }
+    if last && held_back {
+        image.source().data().osd().flush_submissions();
+    }
+}
+
 /// Sends off what `rq` asks for. On an error nothing more of it is sent, while parts that were sent
 /// go on. `held_back` says whether the client may be waiting for more before it sends.
-fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool, held_back: &mut bool) -> Result {
+fn submit(
+    image: &Arc<Image>,
+    rq: &ARef<Request<Image>>,
+    last: bool,
+    held_back: &mut bool,
+) -> Result {
     let want = match rq.op() {
         Op::Read => Want::Read,
         Op::Write => Want::Write,
@@ -88,38 +112,66 @@ fn submit(image: &Image, rq: &ARef<Request<Image>>, last: bool, held_back: &mut 
     if want != Want::Read && image.is_read_only() {
         return Err(EIO);
     }
-    let mut data = matches!(want, Want::Read | Want::Write).then(|| rq.data());
-    let mut extents = image
-        .source()
-        .layout()
-        .extents(rq.offset(), rq.len().into())
-        .peekable();
-    let mut sent = 0;
+    let data = matches!(want, Want::Read | Want::Write).then(|| rq.data());
+    let head = image.head();
+    let layout = image.source().layout();
+    let (offset, length) = (rq.offset(), u64::from(rq.len()));
+    // The disk may have been larger when the request was made.
+    if offset.checked_add(length).is_none_or(|end| end > head.size) {
+        return Err(EIO);
+    }
+    let mut extents = layout.object_extents(offset, length).peekable();
+    let mut room = None;
     while let Some(extent) = extents.next() {
-        let length = usize::try_from(extent.length)?;
-        let part_data = data.as_mut().map(|data| {
-            let head = data.take(length);
-            data.advance(length);
-            head
-        });
+        let part = match &data {
+            Some(data) => Some(part_of(data, offset, layout, &extent)?),
+            None => None,
+        };
+        let behind = head
+            .parent
+            .as_ref()
+            .map_or(0, |p| layout.object_prefix(extent.object, p.overlap));
         let Some(op) = ObjectOp::plan(
             want,
             &extent,
-            image.source().layout().object_size(),
+            layout.object_size(),
             image.options().alloc_size.into(),
-            0,
-            false,
+            behind,
+            !head.snapc.snaps.is_empty(),
         ) else {
             continue;
         };
-        let part = rq.tag().part(image, sent)?;
+        let request = match room {
+            None => rq.tag().first(image)?,
+            Some(before) => ObjectRequest::next(before)?,
+        };
         let last = last && extents.peek().is_none();
-        part.submit(image, rq, op, extent.object, part_data, last)?;
+        let (asker, scope) = (Asker::Block(rq.clone()), Scope::Image(head.clone()));
+        request.begin(asker, scope, extent, (want, op), part, last);
         *held_back = !last;
-        sent += 1;
+        room = Some(request);
     }
-    if sent == 0 {
+    if room.is_none() {
         rq.finish(Ok(()));
     }
     Ok(())
+}
+
+/// Of `data`, which begins at `start` in an image, what belongs to `extent`.
+fn part_of(
+    data: &DataCursor,
+    start: u64,
+    layout: &Layout,
+    extent: &ObjectExtent,
+) -> Result<DataCursor> {
+    let mut part = data.clone();
+    part.advance(usize::try_from(
+        extent.image_offset.checked_sub(start).ok_or(EIO)?,
+    )?);
+    let length = usize::try_from(extent.length)?;
+    if layout.is_simple() {
+        return Ok(part.take(length));
+    }
+    let stride = layout.stride(extent);
+    Ok(part.strided(stride.first, stride.run, stride.skip, length))
 }

@@ -114,6 +114,14 @@ impl ObjectOp {
         !matches!(self, Self::Read { .. })
     }
 
+    /// Whether the request's data go with it, there or back.
+    pub fn has_data(&self) -> bool {
+        matches!(
+            self,
+            Self::Read { .. } | Self::Write { .. } | Self::WriteFull { .. }
+        )
+    }
+
     /// Whether all is well if the object is not there: it reads as zeroes.
     pub fn absent_is_fine(&self) -> bool {
         !matches!(self, Self::Write { .. } | Self::WriteFull { .. })

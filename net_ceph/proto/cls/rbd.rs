@@ -57,6 +57,8 @@ pub mod method {
     /// On the header: input [`snap_input`](super::snap_input); output
     /// [`decode_u64`](super::decode_u64), of `FLAG_*`.
     pub const GET_FLAGS: &str = "get_flags";
+    /// On a data object: input the bytes it is to have; does nothing if the object exists.
+    pub const COPYUP: &str = "copyup";
     /// On the header: no input; output [`decode_timestamp`](super::decode_timestamp).
     pub const GET_CREATE_TIMESTAMP: &str = "get_create_timestamp";
     /// On the header: input [`snap_input`](super::snap_input); output

@@ -36,8 +36,11 @@ use net_ceph::{
 use watch::Watching;
 
 /// Features of images that we can map.
-pub(crate) const SUPPORTED_FEATURES: u64 =
-    feature::LAYERING | feature::DEEP_FLATTEN | feature::DATA_POOL | feature::OPERATIONS;
+pub(crate) const SUPPORTED_FEATURES: u64 = feature::LAYERING
+    | feature::STRIPINGV2
+    | feature::DEEP_FLATTEN
+    | feature::DATA_POOL
+    | feature::OPERATIONS;
 
 /// What stands for a snapshot's name where there is none.
 const NO_SNAP: &[u8] = b"-";

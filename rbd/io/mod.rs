@@ -7,6 +7,7 @@
 //! - [`step`]: in which steps, with parents, snapshots and object maps; both are pure
 //! - `object_request`: carries the steps out
 //! - `ops`: what an OSD is told
+//! - `view`: what a request goes by
 //! - `parent_read`, `copyup`: what a clone does not have itself
 //!
 //! No request is longer than a set of objects. Each tag keeps the object requests that it needed for
@@ -19,6 +20,7 @@ mod ops;
 mod parent_read;
 pub mod plan;
 pub mod step;
+mod view;
 
 use crate::{
     abstractions::{
@@ -26,6 +28,8 @@ use crate::{
         request::{Op, Request},
     },
     image::Image,
+    lock::{LockUser, Pass},
+    object_map::ObjectMap,
 };
 use kernel::{
     prelude::*,
@@ -37,6 +41,10 @@ use net_ceph::{
 };
 use object_request::{Asker, ObjectRequest, Scope};
 use plan::{ObjectOp, Want};
+use view::View;
+
+/// The object map of a mapped image: object requests wait for their turns.
+pub(crate) type ImageMap = ObjectMap<Arc<ObjectRequest>>;
 
 /// What a tag has for its requests: the first of its object requests, from the first request on.
 #[derive(Default)]
@@ -67,7 +75,20 @@ impl Driver for Image {
         if rq.tag().first(&image).is_err() {
             return Err(Busy(rq));
         }
-        start(&image, &rq, last);
+        let want_lock = match rq.op() {
+            Op::Read => image.options().lock_on_read,
+            _ => true,
+        };
+        match image.lock() {
+            Some(lock) if want_lock => {
+                if let Some((rq, pass)) = lock.enter(rq) {
+                    start(&image, &rq, Some(pass), last);
+                }
+            }
+            // What is known of its objects is of use to a reader who need not wait for the lock.
+            Some(lock) => start(&image, &rq, lock.pass(), last),
+            None => start(&image, &rq, None, last),
+        }
         Ok(())
     }
 
@@ -76,10 +97,34 @@ impl Driver for Image {
     }
 }
 
+impl LockUser for Image {
+    type Io = ARef<Request<Self>>;
+
+    fn resume(&self, rq: Self::Io, pass: Pass) {
+        // It was let in with what it needs.
+        let first = rq.tag().first.as_ref().cloned();
+        if let Some(first) = first {
+            start(first.image(), &rq, Some(pass), true);
+        }
+    }
+
+    fn fail(&self, rq: Self::Io, err: Error) {
+        rq.finish(Err(err));
+    }
+
+    fn acquired(&self) -> Result {
+        self.lock_acquired()
+    }
+
+    fn releasing(&self) {
+        self.lock_releasing();
+    }
+}
+
 /// Starts `rq`, and sees to its end if that fails.
-fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, last: bool) {
+fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last: bool) {
     let mut held_back = false;
-    if let Err(e) = submit(image, rq, last, &mut held_back) {
+    if let Err(e) = submit(image, rq, View::new(image, pass), last, &mut held_back) {
         pr_warn!(
             "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
             image.device(),
@@ -99,6 +144,7 @@ fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, last: bool) {
 fn submit(
     image: &Arc<Image>,
     rq: &ARef<Request<Image>>,
+    view: View,
     last: bool,
     held_back: &mut bool,
 ) -> Result {
@@ -113,7 +159,7 @@ fn submit(
         return Err(EIO);
     }
     let data = matches!(want, Want::Read | Want::Write).then(|| rq.data());
-    let head = image.head();
+    let head = &view.head;
     let layout = image.source().layout();
     let (offset, length) = (rq.offset(), u64::from(rq.len()));
     // The disk may have been larger when the request was made.
@@ -146,7 +192,7 @@ fn submit(
             Some(before) => ObjectRequest::next(before)?,
         };
         let last = last && extents.peek().is_none();
-        let (asker, scope) = (Asker::Block(rq.clone()), Scope::Image(head.clone()));
+        let (asker, scope) = (Asker::Block(rq.clone()), Scope::Image(view.clone()));
         request.begin(asker, scope, extent, (want, op), part, last);
         *held_back = !last;
         room = Some(request);

@@ -6,7 +6,7 @@
 //! An object request is made once and used again and again. While it is under way its state is in
 //! [`Running`], which whoever handles it takes out and puts back. The way most requests go, from
 //! submission to an OSD's answer, allocates nothing and needs no work item; everything else is
-//! carried out by one.
+//! carried out by one. What changes an object that an object map tells of has to get a turn first.
 
 use super::{
     copyup::CopyUpBuffer,
@@ -14,10 +14,13 @@ use super::{
     parent_read::ParentRead,
     plan::{ObjectOp, Want},
     step::{Action, Event, Scene, Steps},
+    view::View,
+    ImageMap,
 };
 use crate::{
     abstractions::request::Request,
-    image::{Head, Image, Parent, ParentImage, Source},
+    image::{Image, Parent, ParentImage, Source},
+    object_map::{Entrance, Turn, Update, Waiter},
 };
 use kernel::{
     impl_has_work, new_spinlock, new_work,
@@ -33,7 +36,7 @@ use net_ceph::{
 
 /// A request to one object.
 #[pin_data]
-pub(super) struct ObjectRequest {
+pub(crate) struct ObjectRequest {
     image: Arc<Image>,
     osd: Arc<OsdRequest>,
     /// `None`: free. Nothing is taken inside.
@@ -60,7 +63,7 @@ pub(super) enum Asker {
 /// Which image the object is of.
 pub(super) enum Scope {
     /// The mapped one, as it was when the request came.
-    Image(Arc<Head>),
+    Image(View),
     /// One of its ancestors.
     Ancestor(Arc<ParentImage>),
 }
@@ -73,9 +76,17 @@ impl Scope {
         }
     }
 
+    /// The object map, if there is one to be used.
+    fn map(&self) -> Option<&Arc<ImageMap>> {
+        match self {
+            Self::Image(view) => view.map(),
+            Self::Ancestor(_) => None,
+        }
+    }
+
     fn parent(&self) -> Option<&Parent> {
         match self {
-            Self::Image(head) => head.parent.as_ref(),
+            Self::Image(view) => view.head.parent.as_ref(),
             Self::Ancestor(image) => image.parent(),
         }
     }
@@ -85,6 +96,8 @@ impl Scope {
 enum Due {
     /// Nothing until an answer comes.
     Nothing,
+    /// The steps begin, by the work item: it is the request's turn at the object.
+    Begin,
     /// This, by the work item.
     Action(Action),
     /// The answer to the action under way is to be dealt with, by the work item.
@@ -98,6 +111,7 @@ struct Running {
     asker: Asker,
     scope: Scope,
     extent: ObjectExtent,
+    want: Want,
     op: ObjectOp,
     steps: Steps,
     /// The action that is waited for.
@@ -108,6 +122,9 @@ struct Running {
     /// How many bytes of a read are in their place.
     got: usize,
     copyup: Option<CopyUpBuffer>,
+    /// Of the snapshots whose maps are updated, the next one.
+    snap: usize,
+    turn: Option<Turn<Arc<ObjectRequest>>>,
     result: Result,
 }
 
@@ -136,6 +153,11 @@ impl ObjectRequest {
         )
     }
 
+    /// The mapped image.
+    pub(super) fn image(&self) -> &Arc<Image> {
+        &self.image
+    }
+
     /// The one behind it in its tag, made if need be. Allocates; sleeps. A tag has one request at a time,
     /// so nobody else calls this meanwhile.
     pub(super) fn next(&self) -> Result<&Arc<Self>> {
@@ -156,6 +178,7 @@ impl ObjectRequest {
         data: Option<DataCursor>,
         last: bool,
     ) {
+        let object = extent.object;
         let scene = self.scene(&scope, &extent);
         let (steps, action) = Steps::begin(want, op, scene);
         let running = Running {
@@ -163,6 +186,7 @@ impl ObjectRequest {
             asker,
             scope,
             extent,
+            want,
             op,
             steps,
             action,
@@ -170,10 +194,34 @@ impl ObjectRequest {
             data,
             got: 0,
             copyup: None,
+            snap: 0,
+            turn: None,
             // Until somebody says otherwise.
             result: Err(EIO),
         };
-        self.drive(running, action, last, false);
+        let map = running.scope.map().filter(|_| op.writes()).cloned();
+        let Some(map) = map else {
+            return self.drive(running, action, last, false);
+        };
+        *self.running.lock() = Some(running);
+        match map.begin(object, op == ObjectOp::Delete, self.clone()) {
+            Entrance::Now(_, turn) => {
+                let running = self.running.lock().take();
+                if let Some(mut running) = running {
+                    running.turn = Some(turn);
+                    // What the map says counts from now on.
+                    let action = running.begin_steps(self);
+                    self.drive(running, action, last, false);
+                }
+            }
+            Entrance::Later => {}
+            Entrance::Failed(_, e) => {
+                let running = self.running.lock().take();
+                if let Some(running) = running {
+                    running.end(Err(e));
+                }
+            }
+        }
     }
 
     fn scene(&self, scope: &Scope, extent: &ObjectExtent) -> Scene {
@@ -183,10 +231,10 @@ impl ObjectRequest {
                 .parent()
                 .map_or(0, |p| layout.object_prefix(extent.object, p.overlap)),
             snaps: match scope {
-                Scope::Image(head) => !head.snapc.snaps.is_empty(),
+                Scope::Image(view) => !view.head.snapc.snaps.is_empty(),
                 Scope::Ancestor(_) => false,
             },
-            entry: None,
+            entry: scope.map().map(|map| map.state(extent.object)),
         }
     }
 
@@ -198,7 +246,13 @@ impl ObjectRequest {
             running.action = action;
             let (was, event) = match action {
                 Action::Finish(result) => return running.end(result),
-                Action::Send { .. } => match self.send(running, last) {
+                // The OSD that has the map is told no more.
+                Action::UpdateMap { .. } | Action::UpdateSnapMaps
+                    if running.scope.map().is_none() =>
+                {
+                    (running, Event::Done(Ok(())))
+                }
+                Action::Send { .. } | Action::UpdateMap { .. } => match self.send(running, last) {
                     Some(failed) => failed,
                     None => return,
                 },
@@ -207,11 +261,15 @@ impl ObjectRequest {
                     Some(failed) => failed,
                     None => return,
                 },
-                Action::CopyUpBelow | Action::CopyUp { .. } => match self.send(running, last) {
-                    Some(failed) => failed,
-                    None => return,
-                },
-                Action::UpdateMap { .. } | Action::UpdateSnapMaps => (running, Event::Done(Ok(()))),
+                Action::UpdateSnapMaps if running.snap_id().is_none() => {
+                    (running, Event::Done(Ok(())))
+                }
+                Action::UpdateSnapMaps | Action::CopyUpBelow | Action::CopyUp { .. } => {
+                    match self.send(running, last) {
+                        Some(failed) => failed,
+                        None => return,
+                    }
+                }
             };
             running = was;
             action = running.steps.next(event);
@@ -248,10 +306,21 @@ impl ObjectRequest {
 
     /// Says what to send for the current action.
     fn fill(&self, running: &Running, p: &mut Params) -> Result {
+        if let Some(map) = running.scope.map() {
+            let object = running.extent.object;
+            if let Some(update) = running.update() {
+                return map.fill_update(p, update);
+            }
+            if let (Action::UpdateSnapMaps, Some((snapid, oldest))) =
+                (running.action, running.snap_id())
+            {
+                return map.fill_snap_update(p, snapid, object, map.copied_up(oldest));
+            }
+        }
         let source = running.scope.source(&self.image);
         ops::address(p, source, running.extent.object)?;
         let snapc = match &running.scope {
-            Scope::Image(head) => Some(head.snapc.clone()),
+            Scope::Image(view) => Some(view.head.snapc.clone()),
             Scope::Ancestor(_) => None,
         };
         let hint = ops::Hint::of(&self.image);
@@ -323,14 +392,29 @@ impl Completion for ObjectRequest {
         let Some(mut running) = running else {
             return;
         };
-        if let (Ok(got), Action::Send { .. }) = (&result, running.action) {
-            running.got = *got;
+        match (result, running.action) {
+            (Ok(got), Action::Send { .. }) => running.got = got,
+            (Ok(_), Action::UpdateMap { .. }) => running.applied(),
+            (result, Action::UpdateMap { .. } | Action::UpdateSnapMaps) => {
+                return self.defer(running, Due::Answer(result.map(drop)));
+            }
+            _ => {}
         }
         let result = result.map(drop);
         match running.steps.next(Event::Done(result)) {
             // The connection's lock may be held: nothing is sent from here.
             Action::Finish(result) => running.end(result),
             action => self.defer(running, Due::Action(action)),
+        }
+    }
+}
+
+impl Waiter for Arc<ObjectRequest> {
+    fn resume(self, turn: Turn<Self>) {
+        let running = self.running.lock().take();
+        if let Some(mut running) = running {
+            running.turn = Some(turn);
+            self.defer(running, Due::Begin);
         }
     }
 }
@@ -347,11 +431,9 @@ impl WorkItem for ObjectRequest {
         };
         let action = match core::mem::replace(&mut running.due, Due::Nothing) {
             Due::Nothing => Action::Finish(Err(EIO)),
+            Due::Begin => running.begin_steps(&this),
             Due::Action(action) => action,
-            Due::Answer(result) => {
-                let event = running.answered(&this, result);
-                running.steps.next(event)
-            }
+            Due::Answer(result) => running.answered(&this, result),
         };
         this.drive(running, action, true, true);
     }
@@ -387,27 +469,98 @@ impl Running {
         Ok((parent, extent, room))
     }
 
-    /// What it means that the parent was read.
-    fn answered(&mut self, request: &ObjectRequest, result: Result) -> Event {
-        let image = &request.image;
-        if let Scope::Image(then) = &self.scope {
-            let now = image.head();
-            if !then.same_parent(&now) {
-                // What was read may have been what is left of a parent that is not ours any more.
-                self.scope = Scope::Image(now);
-                self.copyup = None;
-                return Event::Restart(request.scene(&self.scope, &self.extent));
-            }
+    /// Begins the steps, with what the map says now.
+    fn begin_steps(&mut self, request: &ObjectRequest) -> Action {
+        let scene = request.scene(&self.scope, &self.extent);
+        let (steps, action) = Steps::begin(self.want, self.op, scene);
+        self.steps = steps;
+        action
+    }
+
+    /// Begins the steps again, with the image as it is now.
+    fn restart(&mut self, request: &ObjectRequest) -> Action {
+        if let Scope::Image(view) = &mut self.scope {
+            *view = view.anew(&request.image);
         }
-        match (self.action, &mut self.copyup) {
-            (Action::ReadWholeParent, Some(copyup)) => {
-                Event::ParentRead(result.map(|()| copyup.find_zeroes()))
+        self.copyup = None;
+        self.snap = 0;
+        let scene = request.scene(&self.scope, &self.extent);
+        self.steps.next(Event::Restart(scene))
+    }
+
+    /// What follows from the answer to the current action. Sleeps.
+    fn answered(&mut self, request: &ObjectRequest, result: Result) -> Action {
+        let event = match self.action {
+            Action::UpdateSnapMaps => {
+                let told = self.told_snap(result);
+                self.snap = self.snap.saturating_add(1);
+                if told.is_ok() {
+                    return Action::UpdateSnapMaps;
+                }
+                Event::Done(told)
             }
+            Action::UpdateMap { .. } => Event::Done(match (result, self.scope.map()) {
+                (Err(e), Some(map)) => map.invalidate(e),
+                _ => Ok(()),
+            }),
+            _ if self.parent_changed(request) => return self.restart(request),
+            Action::ReadWholeParent => Event::ParentRead(match (result, &mut self.copyup) {
+                (Ok(()), Some(copyup)) => Ok(copyup.find_zeroes()),
+                (result, _) => result.and(Err(EIO)),
+            }),
             _ => {
                 // With zeroes where the parent has nothing.
                 self.got = usize::try_from(self.extent.length).unwrap_or(0);
                 Event::Done(result)
             }
+        };
+        self.steps.next(event)
+    }
+
+    /// Whether what was read may be what is left of a parent that is not the image's any more.
+    fn parent_changed(&self, request: &ObjectRequest) -> bool {
+        match &self.scope {
+            Scope::Image(view) => !view.head.same_parent(&request.image.head()),
+            Scope::Ancestor(_) => false,
+        }
+    }
+
+    /// The change of the map that is the current action.
+    fn update(&self) -> Option<Update> {
+        match self.action {
+            Action::UpdateMap { to, only } => Some(Update {
+                object: self.extent.object,
+                to,
+                only,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The OSD changed the map.
+    fn applied(&self) {
+        if let (Some(map), Some(update)) = (self.scope.map(), self.update()) {
+            map.applied(update);
+        }
+    }
+
+    /// The snapshot whose map is told of a copy next, and whether it is the oldest.
+    fn snap_id(&self) -> Option<(u64, bool)> {
+        let Scope::Image(view) = &self.scope else {
+            return None;
+        };
+        let snaps = &view.head.snapc.snaps;
+        let id = snaps.get(self.snap)?;
+        Some((*id, self.snap.saturating_add(1) == snaps.len()))
+    }
+
+    /// A snapshot's map was told of a copy.
+    fn told_snap(&self, result: Result) -> Result {
+        match (result, self.scope.map(), self.snap_id()) {
+            // The snapshot is of a time when the image was smaller.
+            (Err(ERANGE), ..) => Ok(()),
+            (Err(e), Some(map), Some((snapid, _))) => map.invalidate_snap(snapid, e),
+            _ => Ok(()),
         }
     }
 

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What goes with the exclusive lock: the header as the last owner left it, and the object map.
+
+use super::Image;
+use crate::{
+    io::ImageMap,
+    lock::ExclusiveLock,
+    object_map::{NoMap, ObjectMap},
+};
+use kernel::{prelude::*, sync::Arc};
+use net_ceph::proto::{cls::rbd::feature, osd_op::NOSNAP};
+
+impl Image {
+    /// The exclusive lock, of an image that has one and is not mapped read-only.
+    pub(crate) fn lock(&self) -> Option<&Arc<ExclusiveLock<Self>>> {
+        self.lock.as_ref()
+    }
+
+    /// The object map, while it is open.
+    pub(crate) fn object_map(&self) -> Option<Arc<ImageMap>> {
+        self.object_map.lock().clone()
+    }
+
+    /// Whether a snapshot is mapped.
+    pub(crate) fn is_snapshot(&self) -> bool {
+        self.source.snap_id() != NOSNAP
+    }
+
+    /// The lock was taken: whoever had it before may have changed anything. Sleeps.
+    pub(crate) fn lock_acquired(&self) -> Result {
+        self.read_header()?;
+        self.open_object_map()
+    }
+
+    /// The lock is about to be released, and no I/O is under way. Sleeps.
+    pub(crate) fn lock_releasing(&self) {
+        let map = self.object_map.lock().take();
+        if let Some(map) = map {
+            map.close();
+        }
+    }
+
+    /// Opens the object map, if the image has one. An error means that there is one, to be kept up to date,
+    /// and that we cannot do that. Sleeps.
+    pub(super) fn open_object_map(&self) -> Result {
+        let head = self.head();
+        if head.features & feature::OBJECT_MAP == 0 {
+            return Ok(());
+        }
+        let opened = ObjectMap::open(
+            self.header.io(),
+            self.header.object(),
+            self.header.id(),
+            Some(self.source.snap_id()).filter(|&snap| snap != NOSNAP),
+            self.source.layout().object_count(head.size),
+            head.features & feature::FAST_DIFF != 0,
+        );
+        match opened {
+            Ok(map) => *self.object_map.lock() = Some(map),
+            Err(NoMap::Invalid) => {}
+            Err(NoMap::Failed(e)) => return Err(e),
+        }
+        Ok(())
+    }
+}

@@ -13,5 +13,5 @@ pub(crate) mod limits;
 pub(crate) mod major;
 pub(crate) mod module;
 pub(crate) mod request;
-mod tag_set;
+pub(crate) mod tag_set;
 pub(crate) mod text;

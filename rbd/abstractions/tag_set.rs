@@ -19,6 +19,17 @@ use kernel::{
 };
 use net_ceph::abstractions::task::NoIoScope;
 
+/// One hardware queue per CPU.
+fn queues() -> u32 {
+    // SAFETY: Only counts.
+    unsafe { bindings::rbd_num_present_cpus() }
+}
+
+/// How many requests a device with `depth` tags per hardware queue can have under way.
+pub(crate) fn requests(depth: u32) -> usize {
+    (depth as usize).saturating_mul(queues() as usize)
+}
+
 /// A set of tags that `D` serves.
 ///
 /// # Invariants
@@ -39,8 +50,7 @@ impl<D: Driver> TagSet<D> {
             raw <- Opaque::try_ffi_init(move |slot: *mut bindings::blk_mq_tag_set| {
                 let mut set: bindings::blk_mq_tag_set = pin_init::zeroed();
                 set.ops = &Callbacks::<D>::OPS;
-                // SAFETY: Only counts.
-                set.nr_hw_queues = unsafe { bindings::rbd_num_present_cpus() };
+                set.nr_hw_queues = queues();
                 set.queue_depth = depth;
                 set.numa_node = bindings::NUMA_NO_NODE;
                 set.cmd_size = size_of::<Pdu<D>>() as u32;

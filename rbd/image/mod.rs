@@ -4,6 +4,7 @@
 
 mod head;
 mod header;
+mod locking;
 mod names;
 mod open;
 mod parent;
@@ -21,7 +22,10 @@ use crate::{
         map_spec::{MapOptions, MapSpec},
         Id, ImageNames, Mapping, ParentNames, Queues,
     },
+    io::ImageMap,
+    lock::ExclusiveLock,
 };
+
 use core::fmt::Write;
 use header::Header;
 use kernel::{
@@ -38,6 +42,9 @@ use watch::Watching;
 /// Features of images that we can map.
 pub(crate) const SUPPORTED_FEATURES: u64 = feature::LAYERING
     | feature::STRIPINGV2
+    | feature::EXCLUSIVE_LOCK
+    | feature::OBJECT_MAP
+    | feature::FAST_DIFF
     | feature::DEEP_FLATTEN
     | feature::DATA_POOL
     | feature::OPERATIONS;
@@ -61,6 +68,11 @@ pub(crate) struct Image {
     /// Held while the header is read: a later answer must not be replaced by an earlier one.
     #[pin]
     refreshing: Mutex<()>,
+    /// Of an image that has one, unless it is mapped read-only.
+    lock: Option<Arc<ExclusiveLock<Self>>>,
+    /// While it is used. Held for a moment, by every request.
+    #[pin]
+    object_map: SpinLock<Option<Arc<ImageMap>>>,
     /// Told when the size changes.
     #[pin]
     disk: Mutex<Option<Arc<DiskSize>>>,
@@ -128,6 +140,10 @@ impl Mapping for Image {
 
     fn close(&self) {
         *self.disk.lock() = None;
+        // The lock is released while we still watch.
+        if let Some(lock) = &self.lock {
+            lock.close();
+        }
         let watching = self.watching.lock().take();
         drop(watching);
     }
@@ -206,6 +222,13 @@ impl Mapping for Image {
     }
 
     fn refresh(&self) -> Result {
+        self.read_header()
+    }
+}
+
+impl Image {
+    /// Reads the header as it is now. Sleeps.
+    fn read_header(&self) -> Result {
         let _order = self.refreshing.lock();
         let old = self.head();
         let head = Head::read(

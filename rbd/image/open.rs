@@ -5,12 +5,16 @@
 use super::{
     head::Head,
     header::{self, Header},
-    names::{Names, Printable},
+    names::{copy, Names, Printable},
     source::Source,
     watch::Watching,
     Image,
 };
-use crate::control::{map_spec::MapSpec, Id, Queues};
+use crate::{
+    abstractions::tag_set,
+    control::{map_spec::MapSpec, Id, Mapping, Queues},
+    lock::{ExclusiveLock, LockConfig},
+};
 use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
 use net_ceph::{
     client::Client,
@@ -83,6 +87,24 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
         );
     }
 
+    let lock = match &watching {
+        Some(watching) if head.features & feature::EXCLUSIVE_LOCK != 0 => {
+            let config = LockConfig {
+                device: id.number(),
+                io: header.io().clone(),
+                mon: client.mon().clone(),
+                gid: client.global_id(),
+                header: copy(header.object())?,
+                watch: watching.cookie().ok_or(EIO)?,
+                exclusive: options.exclusive,
+                timeout: options.lock_timeout,
+                capacity: tag_set::requests(options.queue_depth),
+            };
+            Some(ExclusiveLock::new(config, &queues.control)?)
+        }
+        _ => None,
+    };
+
     let image = Arc::pin_init(
         pin_init!(Image {
             id,
@@ -94,6 +116,8 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             queues: queues.clone(),
             client,
             head <- new_spinlock!(head),
+            lock,
+            object_map <- new_spinlock!(None),
             refreshing <- new_mutex!(()),
             disk <- new_mutex!(None),
             watching <- new_mutex!(None),
@@ -103,6 +127,24 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     if let Some(watching) = watching {
         watching.attach(&image);
         *image.watching.lock() = Some(watching);
+    }
+    if let Some(lock) = &image.lock {
+        lock.attach(image.clone());
+        if image.options.exclusive || image.options.lock_on_read {
+            lock.acquire_now(image.options.lock_timeout)
+                .inspect_err(|e| {
+                    pr_warn!(
+                        "rbd{}: failed to acquire exclusive lock: {e:?}\n",
+                        image.device()
+                    );
+                    image.close();
+                })?;
+        }
+    } else if image.is_snapshot() && image.head().parent.is_none() {
+        // What is copied up to a snapshot, and when it loses its parent, we would not be told.
+        if let Err(e) = image.open_object_map() {
+            pr_warn!("rbd{}: object map: {e:?}\n", image.device());
+        }
     }
     Ok(image)
 }

@@ -53,8 +53,8 @@ struct Watcher {
 struct State {
     /// Whose header it is, from when it is open until it is closed.
     image: Option<Arc<Image>>,
-    /// Notifications to be answered.
-    unanswered: KVec<u64>,
+    /// Notifications to be answered, by number, and what they say if we know that.
+    unanswered: KVec<(u64, Option<Notification>)>,
     /// The header changed.
     stale: bool,
     /// The watch is gone.
@@ -83,6 +83,11 @@ impl Watching {
         let watching = Self(watcher);
         watching.0.watch(header)?;
         Ok(watching)
+    }
+
+    /// The watch's number; `None` while there is none.
+    pub(super) fn cookie(&self) -> Option<u64> {
+        self.0.cookie()
     }
 
     /// The header is that of `image`, which is open now.
@@ -126,16 +131,27 @@ impl Watcher {
         Ok(())
     }
 
+    fn cookie(&self) -> Option<u64> {
+        self.watch.lock().as_ref().map(Watch::cookie)
+    }
+
     /// Begins the broken watch of `image` anew, or leaves it for later.
     fn watch_again(self: &Arc<Self>, image: &Image) {
         match self.watch(&image.header) {
-            Ok(()) => self.state.lock().stale = true,
+            Ok(()) => {
+                self.state.lock().stale = true;
+                if let (Some(lock), Some(cookie)) = (image.lock(), self.cookie()) {
+                    lock.watch_renewed(cookie);
+                }
+            }
             Err(e) => {
                 pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());
                 // Blocklisted, or the image is gone: there is no hope.
                 if e != ESHUTDOWN && e != ENOENT {
                     self.state.lock().broken = true;
                     queue(self, RETRY_DELAY);
+                } else if let Some(lock) = image.lock() {
+                    lock.watch_failed(e);
                 }
             }
         }
@@ -154,6 +170,9 @@ impl WorkItem for Watcher {
             }
         };
         if broken {
+            if let Some(lock) = image.lock() {
+                lock.watch_lost();
+            }
             this.watch_again(&image);
         }
         let (stale, unanswered) = {
@@ -169,8 +188,12 @@ impl WorkItem for Watcher {
             }
         }
         if let Some(watch) = &*this.watch.lock() {
-            for &notify_id in &unanswered {
-                if let Err(e) = watch.ack(notify_id, &[]) {
+            for (notify_id, said) in &unanswered {
+                let answer = image
+                    .lock()
+                    .zip(said.as_ref())
+                    .and_then(|(lock, said)| lock.notification(said));
+                if let Err(e) = watch.ack(*notify_id, answer.as_deref().unwrap_or_default()) {
                     // Whoever notified us goes on when its time is over.
                     pr_warn!("rbd{}: notification: {e:?}\n", image.device());
                 }
@@ -184,20 +207,14 @@ struct Events(Arc<Watcher>);
 
 impl WatchEvents for Events {
     fn notify(&self, notify_id: u64, _notifier: u64, payload: &[u8]) {
-        let changed = match Notification::decode(payload) {
-            Ok(Notification::HeaderUpdate) => true,
-            // About the exclusive lock, which we never have.
-            Ok(_) => false,
-            Err(e) => {
-                pr_warn!("{e}\n");
-                false
-            }
-        };
+        let said = Notification::decode(payload)
+            .inspect_err(|e| pr_warn!("{e}\n"))
+            .ok();
         let mut state = self.0.state.lock();
-        state.stale |= changed;
+        state.stale |= said == Some(Notification::HeaderUpdate);
         if state.unanswered.len() < UNANSWERED_MAX {
             // One that is not remembered gets no answer, see above.
-            let _ = state.unanswered.push(notify_id, GFP_KERNEL);
+            let _ = state.unanswered.push((notify_id, said), GFP_KERNEL);
         }
         drop(state);
         queue(&self.0, 0);

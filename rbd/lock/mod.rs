@@ -194,6 +194,11 @@ impl<U: LockUser> ExclusiveLock<U> {
         None
     }
 
+    /// Lets a read go on that does well under the lock, but need not wait for it. Does not allocate or sleep.
+    pub fn pass(&self) -> Option<Pass> {
+        self.gate.pass()
+    }
+
     /// Takes the lock, and waits for it at most `timeout` seconds (0: no bound) or until a fatal
     /// signal: `ETIMEDOUT`, `EINTR`. `EROFS` if its owner will not release it, `EBUSY` if that is no
     /// client as we are one; else why it could not be taken or used. Sleeps.

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
 """The peer of the in-guest tests: the first byte of a connection says what it does."""
+import fcntl
 import socket
 import struct
 import sys
+import termios
 import threading
 import time
 
@@ -15,7 +17,12 @@ def handle(c):
             while data := c.recv(65536):
                 c.sendall(data)
         elif mode == b"S":
-            time.sleep(1)
+            # Reads only once nothing has come for two seconds: the sender has run out of room.
+            waiting, still = -1, 0
+            while still < 20:
+                time.sleep(0.1)
+                now = struct.unpack("i", fcntl.ioctl(c, termios.FIONREAD, bytes(4)))[0]
+                waiting, still = now, still + 1 if now == waiting and now > 0 else 0
             count = total = 0
             while count < 32 << 20:
                 data = c.recv(1 << 20)

@@ -22,16 +22,13 @@ pub(crate) struct Head {
     pub(crate) parent: Option<Parent>,
     /// Feature bits.
     pub(crate) features: u64,
-    /// `FLAG_*` of [`cls::rbd`](net_ceph::proto::cls::rbd), of what is mapped.
-    #[allow(dead_code)] // For the object map.
-    pub(crate) flags: u64,
 }
 
 impl Head {
     /// Reads the image as it is now, its snapshot `snap_id` mapped, or itself with
     /// [`NOSNAP`](net_ceph::proto::osd_op::NOSNAP). The ancestors of `old` are not opened again.
     ///
-    /// Size, snapshots and parent are of the same moment, features and flags of an earlier one: who
+    /// Size, snapshots and parent are of the same moment, features of an earlier one: who
     /// changes any of them tells us afterwards, and then they are read again.
     ///
     /// `ENOENT` if there is no such snapshot; as [`Parent::open`]. May sleep.
@@ -41,7 +38,7 @@ impl Head {
         snap_id: u64,
         old: Option<&Self>,
     ) -> Result<Arc<Self>> {
-        let (features, flags) = header.features_and_flags(snap_id)?;
+        let features = header.features()?;
         header.state(snap_id, |state| {
             let ImageState {
                 size,
@@ -61,7 +58,6 @@ impl Head {
                 snapc: Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?,
                 parent,
                 features,
-                flags,
             };
             Ok(Arc::new(head, GFP_KERNEL)?)
         })

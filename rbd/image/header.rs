@@ -138,15 +138,10 @@ impl Header {
         Decoder::new(&output).u64("data pool").map_err(bad_reply)
     }
 
-    /// The features and flags, the latter of a snapshot or the image itself.
-    pub(super) fn features_and_flags(&self, snap_id: u64) -> Result<(u64, u64)> {
-        let outputs = self.ask(&[
-            (method::GET_FEATURES, &features_input(true)),
-            (method::GET_FLAGS, &snap_input(snap_id)),
-        ])?;
-        let mut d = Decoder::new(&outputs);
-        let features = Features::read(&mut d).map_err(bad_reply)?.features;
-        Ok((features, d.u64("image flags").map_err(bad_reply)?))
+    /// The features.
+    pub(super) fn features(&self) -> Result<u64> {
+        let output = self.ask(&[(method::GET_FEATURES, &features_input(true))])?;
+        Ok(Features::decode(&output).map_err(bad_reply)?.features)
     }
 
     /// Hands to `f` what changes of a snapshot or of the image itself. `ENOENT` if there is no such

@@ -12,7 +12,6 @@ mod source;
 mod watch;
 
 pub(crate) use head::Head;
-#[allow(unused_imports)]
 pub(crate) use parent::{Parent, ParentImage};
 pub(crate) use source::Source;
 
@@ -34,8 +33,7 @@ use kernel::{
 };
 use names::Names;
 use net_ceph::{
-    abstractions::workqueue::Queue, client::ClientRef, options::MsMode, osd_client::IoCtx,
-    proto::cls::rbd::feature,
+    abstractions::workqueue::Queue, client::ClientRef, options::MsMode, proto::cls::rbd::feature,
 };
 use watch::Watching;
 
@@ -107,12 +105,6 @@ impl Image {
     /// Whether writes are refused.
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only
-    }
-
-    /// The pool with the header object.
-    #[allow(dead_code)] // For the exclusive lock and the object map.
-    pub(crate) fn header_io(&self) -> &IoCtx {
-        self.header.io()
     }
 
     /// Whether data is checksummed on its way, so that it must not change meanwhile.

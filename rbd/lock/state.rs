@@ -278,6 +278,11 @@ impl Machine {
                 (false, Some(watch)) => stay(self.attempt(watch)),
                 _ => (State::Unlocked, None),
             },
+            // It may be tried again though nobody waits: not at once, then.
+            State::Failing(e) if self.had && self.exclusive => (
+                State::Resting(look.now.saturating_add(RETRY)),
+                Some(Action::Fail(e)),
+            ),
             State::Failing(e) => (State::Unlocked, Some(Action::Fail(e))),
             State::Preparing if self.is_over() => (State::Unlocking(Why::Over), None),
             State::Preparing => stay(Action::Prepare),

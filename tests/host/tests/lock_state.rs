@@ -328,6 +328,59 @@ fn every_event_in_every_state_of_an_exclusive_mapping() {
     assert!(count > 1000, "{count}");
 }
 
+/// However things go, the machine comes to rest: it does not do the same again and again while no time
+/// passes and nobody wants anything.
+#[test]
+fn no_hurry() {
+    for exclusive in [false, true] {
+        let mut held = Node::new(exclusive);
+        must_reach(held.clone(), true, |n| n.machine.state_name() == "locked");
+        while !held.open {
+            held.next(look(0, true, true));
+            if let Some(action) = held.pending {
+                held.done(best_outcome(action));
+            }
+        }
+        held.notice(Notice::Watching(2));
+        for start in [Node::new(exclusive), held] {
+            let all = [
+                Action::Lock(1),
+                Action::LookUp,
+                Action::FindWatcher(locker(OTHER, 5)),
+                Action::Break(locker(OTHER, 5)),
+                Action::Ask(1),
+                Action::Prepare,
+            ];
+            let kinds = all.map(|action| outcomes(action).len());
+            let total: usize = kinds.iter().product();
+            for choice in 0..total {
+                let mut node = start.clone();
+                let mut wanted = true;
+                let rested = (0..60).any(|_| {
+                    match node.next(look(0, wanted, true)) {
+                        Action::Rest { .. } => return true,
+                        Action::Fail(_) => wanted = false,
+                        _ => {}
+                    }
+                    if let Some(action) = node.pending {
+                        let mut left = choice;
+                        let mut done = Done::Result(Err(EBUSY));
+                        for (kind, n) in all.iter().zip(kinds) {
+                            if core::mem::discriminant(kind) == core::mem::discriminant(&action) {
+                                done = outcomes(action)[left % n];
+                            }
+                            left /= n;
+                        }
+                        node.done(done);
+                    }
+                    false
+                });
+                assert!(rested, "{choice}: {node:?}");
+            }
+        }
+    }
+}
+
 /// Does what the machine wants as long as it goes as `script` says; returns what it wants then.
 fn follow(m: &mut Machine, l: Look, script: &[(Action, Done)]) -> Action {
     for &(action, done) in script {

@@ -20,7 +20,11 @@ use core::ops::Deref;
 use kernel::{
     new_mutex,
     prelude::*,
-    sync::{aref::ARef, Arc, Mutex},
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Full},
+        Arc, Mutex,
+    },
 };
 
 /// The instances there are, while the module is loaded.
@@ -78,7 +82,7 @@ impl Clients {
             .find(|e| *e.client.netns == *netns && e.client.serves(&options));
         if let Some(entry) = found {
             entry.users = entry.users.saturating_add(1);
-            return Ok((ClientRef(entry.client.clone()), false));
+            return Ok((ClientRef::new(entry.client.clone()), false));
         }
         list.reserve(1, GFP_KERNEL)?;
         let client = Client::new(options, netns, self.queue.clone())?;
@@ -87,7 +91,7 @@ impl Clients {
             users: 1,
         };
         list.push(entry, GFP_KERNEL)?;
-        Ok((ClientRef(client), true))
+        Ok((ClientRef::new(client), true))
     }
 
     /// One user less; says whether it was the last.
@@ -107,22 +111,44 @@ impl Clients {
     }
 }
 
-/// A user's hold on an instance; the last one to let go ends it. Its drop sleeps, for a bounded time.
-pub struct ClientRef(Arc<Client>);
+/// A user's hold on an instance; the last one to let go ends it.
+pub struct ClientRef {
+    client: Arc<Client>,
+    released: Atomic<u32>,
+}
+
+impl ClientRef {
+    fn new(client: Arc<Client>) -> Self {
+        Self {
+            client,
+            released: Atomic::new(0),
+        }
+    }
+
+    /// Lets go of the instance, as dropping this does, while others may still look at it. Sleeps, but
+    /// for nobody outside of this machine.
+    pub fn release(&self) {
+        if self.released.xchg(1, Full) == 0
+            && CLIENTS
+                .get()
+                .is_some_and(|clients| clients.put(&self.client))
+        {
+            self.client.shutdown();
+        }
+    }
+}
 
 impl Deref for ClientRef {
     type Target = Client;
 
     fn deref(&self) -> &Client {
-        &self.0
+        &self.client
     }
 }
 
 impl Drop for ClientRef {
     fn drop(&mut self) {
-        if CLIENTS.get().is_some_and(|clients| clients.put(&self.0)) {
-            self.0.shutdown();
-        }
+        self.release();
     }
 }
 
@@ -147,7 +173,7 @@ impl Client {
         client.mon.wait_ready(timeout).inspect_err(|e| {
             pr_err!("no session with the monitors: {}\n", e.to_errno());
         })?;
-        let files = DebugFiles::new(&clients.debug, &client.0)?;
+        let files = DebugFiles::new(&clients.debug, &client.client)?;
         *client.debug.lock() = Some(files);
         if let Some(fsid) = client.mon.fsid() {
             pr_info!("client{} fsid {}\n", client.global_id(), fsid);

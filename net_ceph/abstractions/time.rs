@@ -8,6 +8,9 @@
 use super::bindings;
 use kernel::time::{msecs_to_jiffies, Jiffies, Msecs};
 
+/// A wait without a bound, in jiffies: the longest that timers take.
+pub const FOREVER: Jiffies = Jiffies::MAX >> 1;
+
 /// The current value of the tick counter. It wraps: compare by wrapping subtraction.
 pub fn jiffies_now() -> Jiffies {
     // SAFETY: `jiffies` is an aligned word that is always valid for a volatile read.

@@ -42,7 +42,8 @@ impl BitOr for QueueFlags {
     }
 }
 
-/// A work queue that makes progress under memory pressure (`WQ_MEM_RECLAIM`).
+/// A work queue, which makes progress under memory pressure (`WQ_MEM_RECLAIM`) unless it was made
+/// [without a rescuer](Self::without_rescuer).
 ///
 /// Dropping it runs what is queued, waits for it, and destroys the queue. So it must not be dropped
 /// by an item of its own: keep queues where only the module's exit drops them.
@@ -63,11 +64,25 @@ impl Queue {
     /// Creates the queue `name`, which runs at most `max_active` items at once (per CPU if
     /// [`QueueFlags::PER_CPU`]; 0 for the kernel's default). Sleeps.
     pub fn new(name: &CStr, flags: QueueFlags, max_active: i32) -> Result<Self> {
+        Self::with_flags(
+            name,
+            flags.0 | bindings::wq_flags_WQ_MEM_RECLAIM,
+            max_active,
+        )
+    }
+
+    /// As [`new`](Self::new), for items that may wait for items of any other queue: it needs memory to make
+    /// progress.
+    pub fn without_rescuer(name: &CStr, flags: QueueFlags, max_active: i32) -> Result<Self> {
+        Self::with_flags(name, flags.0, max_active)
+    }
+
+    fn with_flags(name: &CStr, flags: u32, max_active: i32) -> Result<Self> {
         // SAFETY: The format takes one string, and `name` is one.
         let wq = unsafe {
             bindings::alloc_workqueue_noprof(
                 c"%s".as_char_ptr(),
-                flags.0 | bindings::wq_flags_WQ_MEM_RECLAIM,
+                flags,
                 max_active,
                 name.as_char_ptr(),
             )

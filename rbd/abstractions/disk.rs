@@ -20,7 +20,6 @@ use kernel::{
     str::NullTerminatedFormatter,
     sync::{aref::ARef, Arc, ArcBorrow, Mutex, SpinLock},
 };
-use net_ceph::abstractions::errno::EINPROGRESS;
 
 /// What stands behind a disk.
 pub(crate) trait Driver: Sized + Send + Sync + 'static {
@@ -78,6 +77,7 @@ pub(crate) struct Disk<D: Driver> {
     size: Arc<DiskSize>,
     _tags: Pin<KBox<TagSet<D>>>,
     added: bool,
+    size_is_final: bool,
 }
 
 // SAFETY: A `struct gendisk` belongs to no thread.
@@ -161,6 +161,7 @@ impl<D: Driver> Disk<D> {
             size,
             _tags: tags,
             added: false,
+            size_is_final: false,
         };
         // SAFETY: Nobody else knows the disk yet.
         let name = unsafe { &mut (*raw).disk_name };
@@ -192,26 +193,29 @@ impl<D: Driver> Disk<D> {
         &self.size
     }
 
-    /// Keeps further users out. `EBUSY` if there are some, unless `force`d; `EINPROGRESS` if that
-    /// was done before.
+    /// Keeps further users out. `EBUSY` if there are some, unless `force`d. Any context.
     pub(crate) fn begin_removal(&self, force: bool) -> Result {
         let mut users = self.shared.users.lock();
         if users.open > 0 && !force {
             return Err(EBUSY);
         }
-        if core::mem::replace(&mut users.removing, true) {
-            return Err(EINPROGRESS);
-        }
-        drop(users);
-        // Now, as a dead disk counts as frozen: with it, nothing may be locked that others hold while
-        // they allocate.
-        *self.size.disk.lock() = None;
+        users.removing = true;
         Ok(())
     }
 
+    /// Nobody changes its size any more.
+    fn let_go_of_size(&mut self) {
+        if !core::mem::replace(&mut self.size_is_final, true) {
+            *self.size.disk.lock() = None;
+        }
+    }
+
     /// Fails what comes from now on; what is under way goes on, and is waited for when the disk goes.
-    /// May sleep.
-    pub(crate) fn mark_dead(&self) {
+    /// To be called by the task that drops the disk. May sleep, also on I/O of those who use the disk.
+    pub(crate) fn mark_dead(&mut self) {
+        // First, as a dead disk counts as frozen: with it, nothing may be locked that others hold while
+        // they allocate.
+        self.let_go_of_size();
         // The C driver freezes the queue around this. The freeze that marking begins then counts as
         // nested in that one and lockdep takes it to be held, until it meets the locks of deletion.
         // SAFETY: The disk is valid.
@@ -221,9 +225,7 @@ impl<D: Driver> Disk<D> {
 
 impl<D: Driver> Drop for Disk<D> {
     fn drop(&mut self) {
-        if !self.shared.users.lock().removing {
-            *self.size.disk.lock() = None;
-        }
+        self.let_go_of_size();
         // SAFETY: The disk is valid. Once it is deleted no request reaches the tag set, and nothing
         // but the open files that may be left uses it; those it stays for until `free_disk`. One
         // that was never added does not call that.

@@ -81,6 +81,11 @@ pub(crate) trait Mapping: Driver {
     /// The disk is gone: let go of everything in the cluster. Called once. May sleep.
     fn close(&self);
 
+    /// Gives the cluster up: what is under way ends with an error, and so does, at once, whatever comes,
+    /// until the mapping is closed and beyond. On return no data of requests is in use. Sleeps, but for
+    /// nobody outside of this machine.
+    fn abort(&self);
+
     /// What the disk can do.
     fn limits(&self) -> Limits;
     /// Tags per hardware queue.

@@ -5,10 +5,12 @@
 
 mod attributes;
 mod bus;
+mod devices;
 mod ids;
 pub mod map_spec;
 mod mapping;
 mod registry;
+mod removal;
 
 pub(crate) use ids::Id;
 pub(crate) use mapping::{ImageNames, Mapping, ParentNames, Queues};

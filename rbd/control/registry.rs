@@ -5,6 +5,7 @@
 use super::{
     attributes::Shown,
     bus,
+    devices::{Begun, Devices, OpenMapping},
     ids::{Id, Ids},
     map_spec::{MapSpec, RemoveSpec},
     mapping::{Mapping, Queues},
@@ -12,19 +13,18 @@ use super::{
 use crate::{
     abstractions::{
         bus::{Bus, BusHandle, BusType},
-        device::{AddedDevice, Device},
+        device::Device,
         disk::{Disk, DiskParams},
         major::Major,
     },
     Image,
 };
 use kernel::{
-    new_mutex,
     prelude::*,
     str::CString,
-    sync::{Arc, ArcBorrow, Mutex},
+    sync::{Arc, ArcBorrow},
 };
-use net_ceph::abstractions::errno::EINPROGRESS;
+use net_ceph::abstractions::workqueue::{Queue, QueueFlags};
 
 /// Minor numbers of a device with a major number of its own
 /// (Linux `drivers/block/rbd.c`, `RBD_MINORS_PER_MAJOR`).
@@ -35,37 +35,15 @@ pub(crate) struct Rbd {
     ids: Arc<Ids>,
     // The major number of all devices, unless each has its own.
     shared_major: Option<Major>,
-    // Ascending by id. Guards the list alone: a device is opened and torn down outside.
-    devices: Pin<KBox<Mutex<KVec<Entry>>>>,
+    devices: Arc<Devices>,
+    // Runs removals. Not a queue for memory reclaim: they wait for others that are not. It ends first.
+    removals: Queue,
     queues: Queues,
 }
 
 impl BusType for Rbd {
     const NAME: &'static CStr = c"rbd";
     type Device = Shown<Image>;
-}
-
-/// A device in the list; its number stays there while it is torn down.
-struct Entry {
-    id: u32,
-    mapped: Option<Mapped>,
-}
-
-/// A device. The fields are dropped in this order.
-struct Mapped {
-    disk: Disk<Image>,
-    _device: AddedDevice<Shown<Image>>,
-    _own_major: Option<Major>,
-    _mapping: OpenMapping,
-}
-
-/// Closes a mapping when it goes.
-struct OpenMapping(Arc<Image>);
-
-impl Drop for OpenMapping {
-    fn drop(&mut self) {
-        self.0.close();
-    }
 }
 
 impl Rbd {
@@ -83,7 +61,8 @@ impl Rbd {
         let rbd = Self {
             ids: Ids::new()?,
             shared_major,
-            devices: KBox::pin_init(new_mutex!(KVec::new()), GFP_KERNEL)?,
+            devices: Devices::new()?,
+            removals: Queue::without_rescuer(c"rbd-remove", QueueFlags::UNBOUND, 0)?,
             queues: Queues::new()?,
         };
         bus::register(rbd, single_major)
@@ -113,7 +92,8 @@ impl Rbd {
         config.extend_from_slice(text, GFP_KERNEL)?;
 
         let mapping = OpenMapping(Image::open(spec, id, &bus.queues)?);
-        let image = &mapping.0;
+        let coming = bus.devices.announce(number, mapping)?;
+        let image = coming.image()?;
         let mut disk = Disk::new(
             image.clone(),
             DiskParams {
@@ -142,50 +122,24 @@ impl Rbd {
             image.size(),
             image.features()
         );
-        bus.insert(Entry {
-            id: number,
-            mapped: Some(Mapped {
-                disk,
-                _device: device,
-                _own_major: own_major,
-                _mapping: mapping,
-            }),
-        })
+        coming.arrive(disk, device, own_major)
     }
 
-    fn insert(&self, entry: Entry) -> Result {
-        let mut devices = self.devices.lock();
-        devices.reserve(1, GFP_KERNEL)?;
-        let at = devices.partition_point(|e| e.id < entry.id);
-        devices
-            .insert_within_capacity(at, entry)
-            .map_err(|_| ENOMEM)
-    }
-
-    /// Unmaps a device. `ENOENT` if there is none, `EBUSY` if it is open and not `force`d,
-    /// `EINPROGRESS` if that is being done. May sleep: what is under way is waited for.
+    /// Unmaps a device, as [`Devices::begin_removal`] and [`Removal::wait`] say. May sleep: unless by full
+    /// force, what is under way is waited for.
     pub(super) fn remove(&self, spec: RemoveSpec) -> Result {
-        let mapped = self.begin_removal(spec)?;
-        if spec.force {
-            mapped.disk.mark_dead();
+        let Begun {
+            removal,
+            mapped,
+            abort,
+        } = self.devices.begin_removal(spec)?;
+        if let Some(image) = abort {
+            pr_warn!("rbd{}: full force: all I/O fails\n", spec.id);
+            image.abort();
         }
-        drop(mapped);
-        let mut devices = self.devices.lock();
-        if let Ok(at) = devices.binary_search_by_key(&spec.id, |e| e.id) {
-            let _ = devices.remove(at);
+        if let Some(mapped) = mapped {
+            removal.start(&self.removals, mapped, spec.force);
         }
-        Ok(())
-    }
-
-    /// Takes a device out, its number left in the list.
-    fn begin_removal(&self, spec: RemoveSpec) -> Result<Mapped> {
-        let mut devices = self.devices.lock();
-        let at = devices
-            .binary_search_by_key(&spec.id, |e| e.id)
-            .map_err(|_| ENOENT)?;
-        let entry = devices.get_mut(at).ok_or(ENOENT)?;
-        let mapped = entry.mapped.as_ref().ok_or(EINPROGRESS)?;
-        mapped.disk.begin_removal(spec.force)?;
-        entry.mapped.take().ok_or(EINPROGRESS)
+        removal.wait(spec.force)
     }
 }

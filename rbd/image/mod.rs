@@ -33,7 +33,10 @@ use kernel::{
 };
 use names::Names;
 use net_ceph::{
-    abstractions::workqueue::Queue, client::ClientRef, options::MsMode, proto::cls::rbd::feature,
+    abstractions::{errno::ESHUTDOWN, workqueue::Queue},
+    client::ClientRef,
+    options::MsMode,
+    proto::cls::rbd::feature,
 };
 use watch::Watching;
 
@@ -138,6 +141,17 @@ impl Mapping for Image {
         }
         let watching = self.watching.lock().take();
         drop(watching);
+        // Whoever has the device open still must not keep the client instance: it could be one whose
+        // cluster is gone, and would be given to the next who maps.
+        self.client.release();
+    }
+
+    fn abort(&self) {
+        let io = self.header.io();
+        io.osd().cancel_group(io.group(), ESHUTDOWN);
+        if let Some(lock) = &self.lock {
+            lock.watch_failed(ESHUTDOWN);
+        }
     }
 
     fn limits(&self) -> Limits {

@@ -92,6 +92,7 @@ errno_of() {
 	*'Input/output error'*) ERRNO=EIO ;;
 	*'No space left'*) ERRNO=ENOSPC ;;
 	*'out of range'*) ERRNO=ERANGE ;;
+	*'Operation now in progress'*) ERRNO=EINPROGRESS ;;
 	*'Interrupted system call'*) ERRNO=EINTR ;;
 	*) ERRNO="unknown: $1" ;;
 	esac

@@ -67,6 +67,27 @@ t_readonly() {
 	unmap
 }
 
+# Flipping changes what the kernel takes, not what the mapping is.
+t_readonly_flips() {
+	img mr1 16
+	map mr1
+	blockdev --setro "$DEV"
+	eq "$(blockdev --getro "$DEV")" 1 'flag after --setro'
+	if dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err; then fail 'a write after --setro succeeded'; fi
+	grep -q 'Operation not permitted' /run/err || fail "a write after --setro: $(cat /run/err)"
+	blockdev --setrw "$DEV"
+	eq "$(blockdev --getro "$DEV")" 0 'flag after --setrw'
+	dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "a write after --setrw: $(cat /run/err)"
+	unmap
+	map mr1 ro
+	# The flag of the mapping is beyond the reach of this one, which succeeds all the same.
+	blockdev --setrw "$DEV" || fail '--setrw of a read-only mapping'
+	eq "$(blockdev --getro "$DEV")" 1 'flag of a read-only mapping after --setrw'
+	if dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err; then fail 'a write to a read-only mapping succeeded'; fi
+	grep -q 'Operation not permitted' /run/err || fail "a write to a read-only mapping: $(cat /run/err)"
+	unmap
+}
+
 t_busy() {
 	img m6 16
 	map m6

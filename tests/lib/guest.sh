@@ -6,7 +6,7 @@
 limit_of() {
 	case $1 in
 	fs.xfs) echo 240 ;;
-	fs.* | fault.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
+	fs.* | fault.* | unmap.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
 	*) echo 90 ;;
 	esac
 }
@@ -87,7 +87,7 @@ guest_boot() {
 				# Later tests want a kernel that still looks, and a cluster that is well.
 				case $kind:$name in
 				*:driver.load) ;;
-				not-ok:fault.*) FATE=again ;;
+				not-ok:fault.* | not-ok:unmap.*) FATE=again ;;
 				*) if [ -n "$report" ]; then FATE=again; fi ;;
 				esac
 				;;
@@ -191,7 +191,7 @@ part_guest() {
 	use() { if [ "$DRIVER" = rust ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir "$1"); else MODULES=''; fi; }
 	cluster || { result not-ok cluster 'it did not start'; return 0; }
 	use debug
-	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors $(not_yet) fault driver.own_major driver.lockdep driver.unload
+	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors $(not_yet) fault unmap driver.own_major driver.lockdep driver.unload
 	use stock
 	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 driver.unload
 	use debug

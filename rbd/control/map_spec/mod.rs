@@ -11,4 +11,4 @@ mod remove;
 
 pub use add::MapSpec;
 pub use options::{CompressionHint, MapOptions};
-pub use remove::RemoveSpec;
+pub use remove::{Force, RemoveSpec};

@@ -2,7 +2,7 @@
 
 //! Map strings: what is accepted, and the errno of what is not.
 
-use ceph_proto_host::map_spec::{CompressionHint, MapSpec, RemoveSpec};
+use ceph_proto_host::map_spec::{CompressionHint, Force, MapSpec, RemoveSpec};
 use ceph_proto_host::options::{ClientOptions, KeyStore, MsMode, Options, ReadFromReplica};
 use ceph_proto_host::proto::key::CryptoKey;
 use kernel::prelude::*;
@@ -306,21 +306,27 @@ fn sharing_is_strict() {
 #[test]
 fn remove_strings() {
     let remove = |text: &str| RemoveSpec::parse(text.as_bytes()).map_err(|e| e.errno);
-    assert_eq!(
-        remove("0\n"),
-        Ok(RemoveSpec {
-            id: 0,
-            force: false
-        })
-    );
-    assert_eq!(
-        remove(" 12 force"),
-        Ok(RemoveSpec {
-            id: 12,
-            force: true
-        })
-    );
-    for bad in ["", "\n", "x", "-1", "2147483648", "1 forced", "1 f", "rbd1"] {
+    for (text, id, force) in [
+        ("0\n", 0, Force::No),
+        (" 12 force", 12, Force::Open),
+        ("3 full-force\n", 3, Force::Full),
+        ("2147483647\tfull-force ", 2147483647, Force::Full),
+    ] {
+        assert_eq!(remove(text), Ok(RemoveSpec { id, force }), "{text}");
+    }
+    for bad in [
+        "",
+        "\n",
+        "x",
+        "-1",
+        "2147483648",
+        "1 forced",
+        "1 f",
+        "rbd1",
+        "1 full",
+        "1 full-forced",
+        "1 fullforce",
+    ] {
         assert_eq!(remove(bad), Err(EINVAL), "{bad}");
     }
 }

@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Unmapping that must end, whatever the cluster does.
+
+freeze() { host 'kill -STOP $(cat /build/run/ceph/run/{osd,mon}.*.pid)'; }
+thaw() { host 'kill -CONT $(cat /build/run/ceph/run/{osd,mon}.*.pid)'; }
+# No daemon may stay frozen for the next test.
+eval "lib_$(declare -f cleanup)"
+cleanup() {
+	thaw
+	lib_cleanup
+}
+
+# write_stuck: a write in the background that cannot end now
+write_stuck() {
+	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err &
+	DD=$!
+	sleep 3
+	kill -0 $DD || fail "the write ended all the same: $(cat /run/err)"
+}
+# The bound that the documentation states.
+full_force() { # ID
+	local t=$SECONDS
+	unmap_once "$1" full-force || fail "full force: $ERRNO"
+	[ $((SECONDS - t)) -le 10 ] || fail "full force took $((SECONDS - t)) s"
+	[ ! -e "$BUS/devices/$1" ] || fail 'the device is still on the bus'
+}
+ours() { [ "$DRIVER" = rust ] || skip 'the C driver has no full-force'; }
+
+t_full_force_write() {
+	ours
+	img uf1 8 --object-size 1M
+	map uf1
+	freeze
+	write_stuck
+	if unmap_once; then fail 'unmapped with a request in flight'; fi
+	eq "$ERRNO" EBUSY errno
+	full_force "$ID"
+	if wait $DD; then fail 'the write succeeded'; fi
+	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
+	if unmap_once "$ID" full-force; then fail 'unmapped twice'; fi
+	eq "$ERRNO" ENOENT errno
+	thaw
+	map uf1
+	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
+	unmap
+}
+
+t_full_force_mounted() {
+	ours
+	img uf2 64
+	map uf2
+	mkfs.ext4 -q "$DEV"
+	mkdir -p /run/mnt
+	mount "$DEV" /run/mnt
+	echo here >/run/mnt/kept
+	sync
+	freeze
+	dd if=/dev/zero of=/run/mnt/lost bs=64k count=64 2>/run/err
+	sync -f /run/mnt &
+	local sync=$!
+	sleep 3
+	kill -0 $sync || fail 'sync ended all the same'
+	full_force "$ID"
+	wait $sync || true
+	if cat /run/mnt/lost >/run/null 2>&1 && echo x >/run/mnt/more 2>/run/err && sync -f /run/mnt; then fail 'the file system is still served'; fi
+	timeout 20 umount /run/mnt || fail 'umount'
+	wait_for 5 test ! -e "/sys/block/rbd$ID" || fail 'the disk outlives its last user'
+	thaw
+	map uf2
+	mount "$DEV" /run/mnt
+	eq "$(cat /run/mnt/kept)" here 'what was written before'
+	umount /run/mnt
+	unmap
+}
+
+# A remover that waits is overtaken.
+t_full_force_overtakes() {
+	ours
+	img uf3 8 --object-size 1M
+	map uf3
+	freeze
+	write_stuck
+	(unmap_once "$ID" force) &
+	local forced=$!
+	sleep 2
+	kill -0 $forced || fail 'force did not wait for the write'
+	if unmap_once "$ID" force; then fail 'removed twice'; fi
+	eq "$ERRNO" EINPROGRESS errno
+	full_force "$ID"
+	wait $forced || fail 'the other remover failed'
+	if wait $DD; then fail 'the write succeeded'; fi
+	# One that nobody uses, whose watch cannot be ended.
+	thaw
+	map uf3
+	freeze
+	(unmap_once "$ID") &
+	forced=$!
+	sleep 2
+	kill -0 $forced || fail 'the watch was ended all the same'
+	full_force "$ID"
+	wait $forced || fail 'the other remover failed'
+}
+
+# With the cluster gone for good, the modules can still be taken out.
+t_full_force_unload() {
+	ours
+	img uf4 8 --object-size 1M
+	img uf5 8 --object-size 1M
+	map uf4
+	local other=$ID
+	map uf5 noshare
+	freeze
+	write_stuck
+	full_force "$ID"
+	full_force "$other"
+	wait $DD || true
+	local t=$SECONDS
+	unload_driver
+	[ $((SECONDS - t)) -le 20 ] || fail "unloading took $((SECONDS - t)) s"
+	thaw
+	load_driver
+	map uf4
+	dd if="$DEV" of=/dev/null bs=64k count=1 iflag=direct 2>/run/err || fail "read after mapping again: $(cat /run/err)"
+	unmap
+}
+
+# The cluster is well, and others go on.
+t_full_force_healthy() {
+	ours
+	img uf6 8 --object-size 1M
+	img uf7 8 --object-size 1M
+	map uf6
+	local other=$ID
+	map uf7
+	eq "$(attr client_id)" "$(attr client_id "$other")" 'the client is shared'
+	full_force "$ID"
+	dd if=/dev/zero of="/dev/rbd$other" bs=64k count=4 oflag=direct 2>/run/err || fail "the other mapping: $(cat /run/err)"
+	map uf7
+	dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err || fail "mapped again: $(cat /run/err)"
+	unmap
+	unmap "$other"
+}

@@ -9,9 +9,9 @@ use crate::abstractions::workqueue::Queue;
 use crate::auth::Auth;
 use crate::debugfs::{DebugDir, DebugFiles};
 use crate::messenger::{Messenger, MessengerConfig};
-use crate::mon_client::{MonClient, MonConfig};
+use crate::mon_client::{Always, MonClient, MonConfig, Patience};
 use crate::options::{MsMode, Options};
-use crate::osd_client::{OsdClient, OsdConfig};
+use crate::osd_client::{Group, OsdClient, OsdConfig};
 use crate::proto::auth::CON_MODE_CRC;
 use crate::proto::osdmap::OsdMap;
 use crate::proto::types::{AddrType, EntityAddr, Fsid};
@@ -165,8 +165,8 @@ impl Client {
         if !new {
             client.mon.wait_ready(timeout)?;
             // The mapping may be of a pool that the instance's map does not have yet.
-            let newest = client.mon.newest_osdmap(timeout)?;
-            client.wait_osdmap(newest, timeout)?;
+            let newest = client.mon.newest_osdmap(timeout, &Always)?;
+            client.wait_osdmap(newest, timeout, &Always)?;
             return Ok(client);
         }
         client.start()?;
@@ -260,13 +260,13 @@ impl Client {
         self.options.same_settings(options) && options.monitors.iter().any(known)
     }
 
-    fn wait_osdmap(&self, epoch: u64, timeout: u32) -> Result {
+    fn wait_osdmap(&self, epoch: u64, timeout: u32, patience: &dyn Patience) -> Result {
         let epoch = u32::try_from(epoch).map_err(|_| EINVAL)?;
         if self.osdmap().is_some_and(|map| map.epoch() >= epoch) {
             return Ok(());
         }
         self.mon.want_osdmap(epoch, true);
-        self.mon.wait_osdmap(epoch, timeout)
+        self.mon.wait_osdmap(epoch, timeout, patience)
     }
 
     /// The configuration.
@@ -302,24 +302,29 @@ impl Client {
     /// The id of the pool called `name`. If our map has none, asks for the newest one first. Sleeps, for
     /// the mount timeout at most. `ENOENT`.
     pub fn pool_id(&self, name: &str) -> Result<u64> {
-        let map = self.osdmap_where(|map| map.pool_by_name(name).is_some())?;
+        let map = self.osdmap_where(&Always, |map| map.pool_by_name(name).is_some())?;
         map.pool_by_name(name).ok_or(ENOENT)
     }
 
-    /// A map that has the pool with this id, as for [`pool_id`](Self::pool_id).
-    pub fn osdmap_with_pool(&self, id: u64) -> Result<Arc<OsdMap>> {
-        self.osdmap_where(|map| map.pool(id).is_some())
+    /// A map that has the pool with this id, as for [`pool_id`](Self::pool_id), for the user whose requests
+    /// are `group`.
+    pub fn osdmap_with_pool(&self, id: u64, group: &Group) -> Result<Arc<OsdMap>> {
+        self.osdmap_where(group, |map| map.pool(id).is_some())
     }
 
     /// Our map, or else the newest one, of which `holds` must be true.
-    fn osdmap_where(&self, holds: impl Fn(&OsdMap) -> bool) -> Result<Arc<OsdMap>> {
+    fn osdmap_where(
+        &self,
+        patience: &dyn Patience,
+        holds: impl Fn(&OsdMap) -> bool,
+    ) -> Result<Arc<OsdMap>> {
         let suitable = || self.osdmap().filter(|map| holds(map));
         if let Some(map) = suitable() {
             return Ok(map);
         }
         let timeout = self.options.mount_timeout;
-        let newest = self.mon.newest_osdmap(timeout)?;
-        self.wait_osdmap(newest, timeout)?;
+        let newest = self.mon.newest_osdmap(timeout, patience)?;
+        self.wait_osdmap(newest, timeout, patience)?;
         suitable().ok_or(ENOENT)
     }
 

@@ -165,11 +165,18 @@ impl MonClient {
         drop(events);
     }
 
+    /// Has those who wait look whether their [`Patience`] has ended. Sleeps.
+    pub fn wake(&self) {
+        // Whoever looked before sleeps by now, or holds the lock.
+        drop(self.state.lock());
+        self.changed.notify_all();
+    }
+
     /// Waits until there is a monitor map and an OSD map, at most `timeout` seconds (0: no bound).
     ///
     /// `ETIMEDOUT`; `EINTR` by a signal; else why the monitors refused us. Sleeps.
     pub fn wait_ready(&self, timeout: u32) -> Result {
-        self.wait_for(timeout, |state| {
+        self.wait_for(timeout, &Always, |state| {
             if let Some(e) = state.error {
                 return Some(Err(e));
             }
@@ -180,8 +187,8 @@ impl MonClient {
 
     /// Waits until the OSD map of `epoch` or a newer one was taken; otherwise as
     /// [`wait_ready`](Self::wait_ready).
-    pub fn wait_osdmap(&self, epoch: u32, timeout: u32) -> Result {
-        self.wait_for(timeout, |state| {
+    pub fn wait_osdmap(&self, epoch: u32, timeout: u32, patience: &dyn Patience) -> Result {
+        self.wait_for(timeout, patience, |state| {
             (state.subs.have(Map::Osd) >= epoch).then_some(Ok(()))
         })
     }
@@ -226,9 +233,9 @@ impl MonClient {
     }
 
     /// The newest epoch of the OSD map, asked of a monitor. Waits at most `timeout` seconds (0: no bound).
-    /// `ETIMEDOUT`, `EINTR`, `ESHUTDOWN`. Sleeps.
-    pub fn newest_osdmap(&self, timeout: u32) -> Result<u64> {
-        match self.ask_and_wait(Question::Version, timeout, osdmap_version)? {
+    /// `ETIMEDOUT`, `EINTR`, `ESHUTDOWN`, or what ends `patience`. Sleeps.
+    pub fn newest_osdmap(&self, timeout: u32, patience: &dyn Patience) -> Result<u64> {
+        match self.ask_and_wait(Question::Version, timeout, patience, osdmap_version)? {
             Answer::Version(version) => Ok(version),
             Answer::Command(_) => Err(EINVAL),
         }
@@ -236,24 +243,30 @@ impl MonClient {
 
     /// Puts the client at `address` (`ip:port/nonce`) on the block list, and waits for an OSD map that has
     /// it there; at most `timeout` seconds for each (0: no bound). Sleeps.
-    pub fn blocklist_add(&self, address: &str, timeout: u32) -> Result {
-        let mut result = self.blocklist_command(address, false, timeout)?;
+    pub fn blocklist_add(&self, address: &str, timeout: u32, patience: &dyn Patience) -> Result {
+        let mut result = self.blocklist_command(address, false, timeout, patience)?;
         // Monitors before Ceph 16 do not know the word.
         if result == EINVAL.to_errno() {
-            result = self.blocklist_command(address, true, timeout)?;
+            result = self.blocklist_command(address, true, timeout, patience)?;
         }
         if result < 0 {
             return Err(Error::from_errno(result));
         }
-        let newest = self.newest_osdmap(timeout)?;
+        let newest = self.newest_osdmap(timeout, patience)?;
         let newest = u32::try_from(newest).map_err(|_| EINVAL)?;
         self.want_osdmap(newest, true);
-        self.wait_osdmap(newest, timeout)
+        self.wait_osdmap(newest, timeout, patience)
     }
 
-    fn blocklist_command(&self, address: &str, legacy: bool, timeout: u32) -> Result<i32> {
+    fn blocklist_command(
+        &self,
+        address: &str,
+        legacy: bool,
+        timeout: u32,
+        patience: &dyn Patience,
+    ) -> Result<i32> {
         let fsid = self.fsid().ok_or(ENODEV)?;
-        let answer = self.ask_and_wait(Question::Command, timeout, |_| {
+        let answer = self.ask_and_wait(Question::Command, timeout, patience, |_| {
             let mut json = KVec::new();
             encode_blocklist_add(address, legacy, &mut json)?;
             MonCommand { fsid, json: &json }.to_front()
@@ -282,6 +295,7 @@ impl MonClient {
         &self,
         question: Question,
         timeout: u32,
+        patience: &dyn Patience,
         encode: impl FnOnce(u64) -> ProtoResult<KVec<u8>>,
     ) -> Result<Answer> {
         let _noio = NoIoScope::enter();
@@ -290,7 +304,7 @@ impl MonClient {
             .lock()
             .ask(question, false, encode)
             .map_err(ProtoError::to_errno)?;
-        let answer = self.wait_for(timeout, |state| state.requests.take(tid).map(Ok));
+        let answer = self.wait_for(timeout, patience, |state| state.requests.take(tid).map(Ok));
         if answer.is_err() {
             self.state.lock().requests.remove(tid);
         }
@@ -301,6 +315,7 @@ impl MonClient {
     fn wait_for<T>(
         &self,
         timeout: u32,
+        patience: &dyn Patience,
         mut f: impl FnMut(&mut State) -> Option<Result<T>>,
     ) -> Result<T> {
         let mut left = secs(timeout.into());
@@ -311,6 +326,9 @@ impl MonClient {
             }
             if state.stopped {
                 return Err(ESHUTDOWN);
+            }
+            if let Some(e) = patience.ended() {
+                return Err(e);
             }
             left = self.wait_once(&mut state, timeout != 0, left)?;
         }
@@ -334,6 +352,22 @@ impl MonClient {
             CondVarTimeoutResult::Timeout => Err(ETIMEDOUT),
             CondVarTimeoutResult::Signal { .. } => Err(EINTR),
         }
+    }
+}
+
+/// How long somebody goes on waiting, apart from time.
+pub trait Patience {
+    /// The error with which a wait ends now; `None`: it goes on. When this changes,
+    /// [`MonClient::wake`] is to be called. Called with a lock held.
+    fn ended(&self) -> Option<Error>;
+}
+
+/// Without end.
+pub struct Always;
+
+impl Patience for Always {
+    fn ended(&self) -> Option<Error> {
+        None
     }
 }
 

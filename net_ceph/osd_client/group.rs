@@ -9,6 +9,7 @@ use super::request::OsdRequest;
 use super::OsdClient;
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::wait::Event;
+use crate::mon_client::Patience;
 use kernel::{
     prelude::*,
     sync::{
@@ -83,9 +84,15 @@ impl Group {
     }
 }
 
+impl Patience for Group {
+    fn ended(&self) -> Option<Error> {
+        self.cancelled()
+    }
+}
+
 impl OsdClient {
     /// Ends all requests of a group with `err`, and fails those that are submitted later with it at once;
-    /// its watches get no more events but one that is being delivered, and ending them takes no time. On return nothing of the group is
+    /// waits for monitors in its name end; its watches get no more events but one that is being delivered, and ending them takes no time. On return nothing of the group is
     /// under way, all completions have been called, and the network uses none of their data: a connection
     /// that may still have to send some of it is dropped.
     ///
@@ -95,6 +102,7 @@ impl OsdClient {
     pub fn cancel_group(&self, group: &Group, err: Error) {
         let _noio = NoIoScope::enter();
         group.close(err);
+        self.mon.wake();
         // While this is held no map is taken over, no session opened or closed.
         let moves = self.moves.lock();
         for osd in 0..self.session_slots() {

@@ -124,7 +124,7 @@ impl Begun {
     // Keeps its frame off the stack of whoever goes on to other calls.
     #[inline(never)]
     fn open(spec: Spec, client: &Client, group: &Arc<Group>) -> Result<Self> {
-        let map = client.osdmap_with_pool(spec.pool).map_err(|e| {
+        let map = client.osdmap_with_pool(spec.pool, group).map_err(|e| {
             if e != ENOENT {
                 return e;
             }

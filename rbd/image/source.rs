@@ -71,13 +71,15 @@ impl Source {
         })?;
         let data = if features.features & feature::DATA_POOL != 0 {
             let pool = header.data_pool()?;
-            client.osdmap_with_pool(pool).map_err(|e| {
-                if e != ENOENT {
-                    return e;
-                }
-                pr_warn!("image {name}: its data pool {pool} does not exist\n");
-                EIO
-            })?;
+            client
+                .osdmap_with_pool(pool, header.io().group())
+                .map_err(|e| {
+                    if e != ENOENT {
+                        return e;
+                    }
+                    pr_warn!("image {name}: its data pool {pool} does not exist\n");
+                    EIO
+                })?;
             let io = header.io();
             IoCtx::new(io.osd(), io.group(), pool, io.namespace())?
         } else {

@@ -128,7 +128,8 @@ impl Header {
     pub(super) fn blocklist(&self, locker: &Locker) -> Result {
         let address = CString::try_from_fmt(fmt!("{}", Address(locker.addr)))?;
         let address = address.to_str().map_err(|_| EINVAL)?;
-        self.mon.blocklist_add(address, BLOCKLIST_TIMEOUT)
+        self.mon
+            .blocklist_add(address, BLOCKLIST_TIMEOUT, &**self.io.group())
     }
 
     fn id(&self, handle: u64) -> Option<ClientId> {

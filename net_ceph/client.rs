@@ -165,8 +165,7 @@ impl Client {
         if !new {
             client.mon.wait_ready(timeout)?;
             // The mapping may be of a pool that the instance's map does not have yet.
-            let newest = client.mon.newest_osdmap(timeout, &Always)?;
-            client.wait_osdmap(newest, timeout, &Always)?;
+            client.mon.catch_up(timeout, &Always)?;
             return Ok(client);
         }
         client.start()?;
@@ -260,15 +259,6 @@ impl Client {
         self.options.same_settings(options) && options.monitors.iter().any(known)
     }
 
-    fn wait_osdmap(&self, epoch: u64, timeout: u32, patience: &dyn Patience) -> Result {
-        let epoch = u32::try_from(epoch).map_err(|_| EINVAL)?;
-        if self.osdmap().is_some_and(|map| map.epoch() >= epoch) {
-            return Ok(());
-        }
-        self.mon.want_osdmap(epoch, true);
-        self.mon.wait_osdmap(epoch, timeout, patience)
-    }
-
     /// The configuration.
     pub fn options(&self) -> &Options {
         &self.options
@@ -322,9 +312,7 @@ impl Client {
         if let Some(map) = suitable() {
             return Ok(map);
         }
-        let timeout = self.options.mount_timeout;
-        let newest = self.mon.newest_osdmap(timeout, patience)?;
-        self.wait_osdmap(newest, timeout, patience)?;
+        self.mon.catch_up(self.options.mount_timeout, patience)?;
         suitable().ok_or(ENOENT)
     }
 

@@ -185,12 +185,18 @@ impl MonClient {
         })
     }
 
-    /// Waits until the OSD map of `epoch` or a newer one was taken; otherwise as
-    /// [`wait_ready`](Self::wait_ready).
-    pub fn wait_osdmap(&self, epoch: u32, timeout: u32, patience: &dyn Patience) -> Result {
-        self.wait_for(timeout, patience, |state| {
-            (state.subs.have(Map::Osd) >= epoch).then_some(Ok(()))
-        })
+    /// Waits until there is an OSD map as new as the newest there is now; at most `timeout` seconds for the
+    /// question and for the map (0: no bound). `ETIMEDOUT`, `EINTR`, `ESHUTDOWN`, or what ends `patience`.
+    /// Sleeps.
+    pub fn catch_up(&self, timeout: u32, patience: &dyn Patience) -> Result {
+        let newest = self.newest_osdmap(timeout, patience)?;
+        let newest = u32::try_from(newest).map_err(|_| EINVAL)?;
+        let have = |state: &State| state.subs.have(Map::Osd) >= newest;
+        if have(&self.state.lock()) {
+            return Ok(());
+        }
+        self.want_osdmap(newest, true);
+        self.wait_for(timeout, patience, |state| have(state).then_some(Ok(())))
     }
 
     /// The cluster's id; `None` before the first monitor map.
@@ -232,9 +238,8 @@ impl MonClient {
         Ok(())
     }
 
-    /// The newest epoch of the OSD map, asked of a monitor. Waits at most `timeout` seconds (0: no bound).
-    /// `ETIMEDOUT`, `EINTR`, `ESHUTDOWN`, or what ends `patience`. Sleeps.
-    pub fn newest_osdmap(&self, timeout: u32, patience: &dyn Patience) -> Result<u64> {
+    /// The newest epoch of the OSD map, asked of a monitor.
+    fn newest_osdmap(&self, timeout: u32, patience: &dyn Patience) -> Result<u64> {
         match self.ask_and_wait(Question::Version, timeout, patience, osdmap_version)? {
             Answer::Version(version) => Ok(version),
             Answer::Command(_) => Err(EINVAL),
@@ -252,10 +257,7 @@ impl MonClient {
         if result < 0 {
             return Err(Error::from_errno(result));
         }
-        let newest = self.newest_osdmap(timeout, patience)?;
-        let newest = u32::try_from(newest).map_err(|_| EINVAL)?;
-        self.want_osdmap(newest, true);
-        self.wait_osdmap(newest, timeout, patience)
+        self.catch_up(timeout, patience)
     }
 
     fn blocklist_command(

@@ -92,9 +92,11 @@ impl Patience for Group {
 
 impl OsdClient {
     /// Ends all requests of a group with `err`, and fails those that are submitted later with it at once;
-    /// waits for monitors in its name end; its watches get no more events but one that is being delivered, and ending them takes no time. On return nothing of the group is
-    /// under way, all completions have been called, and the network uses none of their data: a connection
-    /// that may still have to send some of it is dropped.
+    /// waits for monitors in its name end. Its watches get no more events but one that is being delivered,
+    /// and ending them takes no time.
+    ///
+    /// On return nothing of the group is under way, all completions have been called, and the network uses
+    /// none of their data: a connection that may still have to send some of it is dropped.
     ///
     /// Does not wait for the network, but for locks, which are held for no longer than it takes to go
     /// through all requests or to take in OSD maps, and for completions: less than a second, but when

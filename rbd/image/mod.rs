@@ -33,7 +33,7 @@ use kernel::{
 };
 use names::Names;
 use net_ceph::{
-    abstractions::{errno::ESHUTDOWN, workqueue::Queue},
+    abstractions::{errno::ESHUTDOWN, task::NoIoScope, workqueue::Queue},
     client::ClientRef,
     options::MsMode,
     proto::cls::rbd::feature,
@@ -235,6 +235,8 @@ impl Mapping for Image {
 impl Image {
     /// Reads the header as it is now. Sleeps.
     fn read_header(&self) -> Result {
+        // Whoever is about to use the exclusive lock reads the header, too.
+        let _noio = NoIoScope::enter();
         let _order = self.refreshing.lock();
         let old = self.head();
         let head = Head::read(
@@ -246,6 +248,13 @@ impl Image {
         let size = head.size;
         if old.parent.is_some() && head.parent.is_none() {
             pr_info!("rbd{}: clone has been flattened\n", self.device());
+        }
+        let enabled = head.features & !old.features;
+        if enabled & feature::EXCLUSIVE_LOCK != 0 && !self.read_only && self.lock.is_none() {
+            pr_warn!(
+                "rbd{}: exclusive-lock was enabled: used when the image is mapped again\n",
+                self.device()
+            );
         }
         let replaced = core::mem::replace(&mut *self.head.lock(), head);
         drop(replaced);

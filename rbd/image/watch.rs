@@ -3,9 +3,11 @@
 //! Watching an image's header object, so as to learn of changes from whoever makes them.
 //!
 //! Whoever changes an image notifies its watchers, and waits until they have answered or some seconds
-//! are over. So the header is read anew first, and the answer given then. A watch that broke (its
-//! OSD did not hear from us for long, or we were shut out for a while) is begun anew, and as changes
-//! may have been missed meanwhile the header is read anew then, too.
+//! are over. So the header is read anew first, and the answer given then: a parent that was detached, for
+//! one, may be deleted as soon as nobody knows it any more. If the header cannot be read it is tried
+//! again, and there is no answer until then. A watch that broke (its OSD did not hear from us for long, or
+//! we were shut out for a while) is begun anew, and as changes may have been missed meanwhile the
+//! header is read anew then, too.
 
 use super::{header::Header, Image};
 use crate::control::Mapping;
@@ -18,6 +20,7 @@ use kernel::{
 use net_ceph::{
     abstractions::{
         errno::ESHUTDOWN,
+        task::NoIoScope,
         time::secs,
         workqueue::{cancel_sync, Queue},
     },
@@ -25,7 +28,7 @@ use net_ceph::{
     proto::cls::rbd_notify::Notification,
 };
 
-/// Seconds until a broken watch is tried again (Linux `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
+/// Seconds until what failed is tried again (Linux `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
 const RETRY_DELAY: u64 = 1;
 
 /// Notifications that may wait for an answer. Those on top get none, and their senders go on when
@@ -55,8 +58,12 @@ struct State {
     image: Option<Arc<Image>>,
     /// Notifications to be answered, by number, and what they say if we know that.
     unanswered: KVec<(u64, Option<Notification>)>,
+    /// Those that are to be answered when the header was read.
+    updates: KVec<u64>,
     /// The header changed.
     stale: bool,
+    /// It could not be read the last time.
+    failing: bool,
     /// The watch is gone.
     broken: bool,
     /// It is to stay so.
@@ -146,8 +153,7 @@ impl Watcher {
             }
             Err(e) => {
                 pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());
-                // Blocklisted, or the image is gone: there is no hope.
-                if e != ESHUTDOWN && e != ENOENT {
+                if may_pass(e) {
                     self.state.lock().broken = true;
                     queue(self, RETRY_DELAY);
                 } else if let Some(lock) = image.lock() {
@@ -156,12 +162,71 @@ impl Watcher {
             }
         }
     }
+
+    /// Reads the header of `image` if it changed; leaves it for later if that fails.
+    fn refresh(self: &Arc<Self>, image: &Image) {
+        if !core::mem::take(&mut self.state.lock().stale) {
+            return;
+        }
+        let result = image.refresh();
+        let mut state = self.state.lock();
+        let failed_before = core::mem::replace(&mut state.failing, result.is_err());
+        let Err(e) = result else {
+            return;
+        };
+        if !failed_before {
+            pr_warn!("rbd{}: refresh failed: {e:?}\n", image.device());
+        }
+        if may_pass(e) {
+            state.stale = true;
+            queue(self, RETRY_DELAY);
+        }
+    }
+
+    /// Answers what is not about updates.
+    fn answer(&self, image: &Image) {
+        let unanswered = core::mem::take(&mut self.state.lock().unanswered);
+        for (notify_id, said) in &unanswered {
+            let lock = image.lock().zip(said.as_ref());
+            let answer = lock.and_then(|(lock, said)| lock.notification(said));
+            self.ack(image, *notify_id, answer.as_deref().unwrap_or_default());
+        }
+    }
+
+    /// Answers those who told us of updates, unless there is one that we have not read.
+    fn answer_updates(&self, image: &Image) {
+        let mut state = self.state.lock();
+        if state.stale {
+            return;
+        }
+        let updates = core::mem::take(&mut state.updates);
+        drop(state);
+        for &notify_id in &updates {
+            self.ack(image, notify_id, &[]);
+        }
+    }
+
+    fn ack(&self, image: &Image, notify_id: u64, answer: &[u8]) {
+        if let Some(watch) = &*self.watch.lock() {
+            if let Err(e) = watch.ack(notify_id, answer) {
+                // Whoever notified us goes on when its time is over.
+                pr_warn!("rbd{}: notification: {e:?}\n", image.device());
+            }
+        }
+    }
+}
+
+/// Whether it helps to try again: not if we are blocklisted, or the image is gone.
+fn may_pass(e: Error) -> bool {
+    e != ESHUTDOWN && e != ENOENT
 }
 
 impl WorkItem for Watcher {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
+        // I/O that waits for the exclusive lock waits for us.
+        let _noio = NoIoScope::enter();
         let (image, broken) = {
             let mut state = this.state.lock();
             match &state.image {
@@ -175,30 +240,9 @@ impl WorkItem for Watcher {
             }
             this.watch_again(&image);
         }
-        let (stale, unanswered) = {
-            let mut state = this.state.lock();
-            (
-                core::mem::take(&mut state.stale),
-                core::mem::take(&mut state.unanswered),
-            )
-        };
-        if stale {
-            if let Err(e) = image.refresh() {
-                pr_warn!("rbd{}: refresh failed: {e:?}\n", image.device());
-            }
-        }
-        if let Some(watch) = &*this.watch.lock() {
-            for (notify_id, said) in &unanswered {
-                let answer = image
-                    .lock()
-                    .zip(said.as_ref())
-                    .and_then(|(lock, said)| lock.notification(said));
-                if let Err(e) = watch.ack(*notify_id, answer.as_deref().unwrap_or_default()) {
-                    // Whoever notified us goes on when its time is over.
-                    pr_warn!("rbd{}: notification: {e:?}\n", image.device());
-                }
-            }
-        }
+        this.answer(&image);
+        this.refresh(&image);
+        this.answer_updates(&image);
     }
 }
 
@@ -211,9 +255,12 @@ impl WatchEvents for Events {
             .inspect_err(|e| pr_warn!("{e}\n"))
             .ok();
         let mut state = self.0.state.lock();
-        state.stale |= said == Some(Notification::HeaderUpdate);
-        if state.unanswered.len() < UNANSWERED_MAX {
-            // One that is not remembered gets no answer, see above.
+        let changed = said == Some(Notification::HeaderUpdate);
+        state.stale |= changed;
+        // One that is not remembered gets no answer, see above.
+        if changed && state.updates.len() < UNANSWERED_MAX {
+            let _ = state.updates.push(notify_id, GFP_KERNEL);
+        } else if !changed && state.unanswered.len() < UNANSWERED_MAX {
             let _ = state.unanswered.push((notify_id, said), GFP_KERNEL);
         }
         drop(state);

@@ -27,8 +27,8 @@ use net_ceph::{
 
 /// Seconds that watchers have to answer (Linux `drivers/block/rbd.c`, `RBD_NOTIFY_TIMEOUT`).
 const NOTIFY_TIMEOUT: u32 = 5;
-/// Seconds that the monitors have for each step of shutting out a client. Unlike a request to an OSD
-/// this is not cut short when the mapping ends; what takes longer is tried again.
+/// Seconds that the monitors have for each step of shutting out a client. What takes longer is tried
+/// again: an unmap in between need not wait for long.
 const BLOCKLIST_TIMEOUT: u32 = 5;
 /// The longest answer about a lock: one with a few dozen lockers.
 const INFO_MAX: usize = 8192;

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 #[allow(unsafe_code)]
 mod abstractions;
 pub mod control;
+mod debugfs;
 mod image;
 pub mod io;
 pub mod lock;

@@ -75,7 +75,7 @@ pub(crate) struct Disk<D: Driver> {
     raw: *mut bindings::gendisk,
     shared: Arc<Shared<D>>,
     size: Arc<DiskSize>,
-    _tags: Pin<KBox<TagSet<D>>>,
+    tags: Arc<TagSet<D>>,
     added: bool,
     size_is_final: bool,
 }
@@ -84,6 +84,16 @@ pub(crate) struct Disk<D: Driver> {
 unsafe impl<D: Driver> Send for Disk<D> {}
 // SAFETY: The functions called with `&Disk` do their own locking.
 unsafe impl<D: Driver> Sync for Disk<D> {}
+
+/// The requests of a disk, to be looked at.
+pub(crate) struct Requests<D: Driver>(Arc<TagSet<D>>);
+
+impl<D: Driver> Requests<D> {
+    /// Shows `f` the tags whose requests are under way, each at some moment meanwhile. May sleep.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&D::Tag)) {
+        self.0.for_each_under_way(&mut f);
+    }
+}
 
 /// What lives as long as anyone has the disk open, and longer than [`Disk`] if it is torn from
 /// under its users.
@@ -137,7 +147,7 @@ impl<D: Driver> Disk<D> {
             }),
             GFP_KERNEL,
         )?;
-        let tags = KBox::pin_init(TagSet::new(driver, params.queue_depth), GFP_KERNEL)?;
+        let tags = Arc::pin_init(TagSet::new(driver, params.queue_depth), GFP_KERNEL)?;
         let mut lim = params.limits.to_queue_limits();
         let size = Arc::pin_init(pin_init!(DiskSize { disk <- new_mutex!(None) }), GFP_KERNEL)?;
         let data = Arc::as_ptr(tags.driver()).cast_mut();
@@ -159,7 +169,7 @@ impl<D: Driver> Disk<D> {
             raw,
             shared,
             size,
-            _tags: tags,
+            tags,
             added: false,
             size_is_final: false,
         };
@@ -191,6 +201,11 @@ impl<D: Driver> Disk<D> {
     /// Its size, to be set when it changes.
     pub(crate) fn size(&self) -> &Arc<DiskSize> {
         &self.size
+    }
+
+    /// Its requests.
+    pub(crate) fn requests(&self) -> Requests<D> {
+        Requests(self.tags.clone())
     }
 
     /// Keeps further users out. `EBUSY` if there are some, unless `force`d. Any context.

@@ -181,6 +181,11 @@ impl<D: Driver> Pdu<D> {
         rq.wrapping_add(1).cast()
     }
 
+    /// The driver's data of the tag.
+    pub(super) fn tag(&self) -> &D::Tag {
+        &self.tag
+    }
+
     /// Private data of a new request.
     pub(super) fn new() -> Self {
         Self {

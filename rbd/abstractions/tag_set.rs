@@ -42,6 +42,12 @@ pub(super) struct TagSet<D: Driver> {
     driver: Arc<D>,
 }
 
+// SAFETY: A `struct blk_mq_tag_set` belongs to no thread; the driver is `Send` and `Sync`.
+unsafe impl<D: Driver> Send for TagSet<D> {}
+// SAFETY: As above. It is changed by no function called with `&TagSet` but those of the block layer, which
+// do their own locking.
+unsafe impl<D: Driver> Sync for TagSet<D> {}
+
 impl<D: Driver> TagSet<D> {
     /// One hardware queue per CPU, with `depth` tags each. May sleep.
     pub(super) fn new(driver: Arc<D>, depth: u32) -> impl PinInit<Self, Error> {
@@ -71,6 +77,19 @@ impl<D: Driver> TagSet<D> {
 
     pub(super) fn driver(&self) -> &Arc<D> {
         &self.driver
+    }
+
+    /// Shows `f` the tags whose requests are under way, each at some moment meanwhile. May sleep.
+    pub(super) fn for_each_under_way(&self, mut f: &mut dyn FnMut(&D::Tag)) {
+        // SAFETY: By the type invariant; `visit` gets back the pointer it expects, which lives as long as
+        // this call.
+        unsafe {
+            bindings::blk_mq_tagset_busy_iter(
+                self.raw.get(),
+                Some(Callbacks::<D>::visit),
+                (&raw mut f).cast(),
+            )
+        };
     }
 }
 
@@ -148,6 +167,16 @@ impl<D: Driver> Callbacks<D> {
         // SAFETY: The private data of a new request is ours to initialise.
         unsafe { Pdu::<D>::of(rq).write(Pdu::new()) };
         0
+    }
+
+    /// # Safety
+    ///
+    /// For [`TagSet::for_each_under_way`] alone.
+    unsafe extern "C" fn visit(rq: *mut bindings::request, f: *mut ffi::c_void) -> bool {
+        // SAFETY: The pointer is the one that was passed on. The request was started and is held, so
+        // its private data are initialised and stay, even if it ends meanwhile.
+        unsafe { (*f.cast::<&mut dyn FnMut(&D::Tag)>())((*Pdu::<D>::of(rq)).tag()) };
+        true
     }
 
     /// # Safety

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     abstractions::{device::AddedDevice, disk::Disk, major::Major},
+    debugfs::DebugFiles,
     Image,
 };
 use kernel::{
@@ -51,6 +52,7 @@ enum State {
 
 /// A device. The fields are dropped in this order.
 pub(super) struct Mapped {
+    _debug: DebugFiles,
     pub(super) disk: Disk<Image>,
     _device: AddedDevice<Shown<Image>>,
     _own_major: Option<Major>,
@@ -167,11 +169,13 @@ impl Coming {
     /// It is set up. `ESHUTDOWN` if it was removed by full force meanwhile.
     pub(super) fn arrive(
         mut self,
+        debug: DebugFiles,
         disk: Disk<Image>,
         device: AddedDevice<Shown<Image>>,
         own_major: Option<Major>,
     ) -> Result {
         let mapped = Mapped {
+            _debug: debug,
             disk,
             _device: device,
             _own_major: own_major,

@@ -17,6 +17,7 @@ use crate::{
         disk::{Disk, DiskParams},
         major::Major,
     },
+    debugfs::{DebugDir, DebugFiles},
     Image,
 };
 use kernel::{
@@ -36,6 +37,7 @@ pub(crate) struct Rbd {
     // The major number of all devices, unless each has its own.
     shared_major: Option<Major>,
     devices: Arc<Devices>,
+    debug: DebugDir,
     // Runs removals. Not a queue for memory reclaim: they wait for others that are not. It ends first.
     removals: Queue,
     queues: Queues,
@@ -62,6 +64,7 @@ impl Rbd {
             ids: Ids::new()?,
             shared_major,
             devices: Devices::new()?,
+            debug: DebugDir::new(),
             removals: Queue::without_rescuer(c"rbd-remove", QueueFlags::UNBOUND, 0)?,
             queues: Queues::new()?,
         };
@@ -114,6 +117,7 @@ impl Rbd {
             minor: first_minor,
             config,
         };
+        let debug = DebugFiles::new(&bus.debug, number, &disk)?;
         let device = Device::new(bus.into(), number, shown)?.add()?;
         disk.add(&device)?;
         pr_info!(
@@ -122,7 +126,7 @@ impl Rbd {
             image.size(),
             image.features()
         );
-        coming.arrive(disk, device, own_major)
+        coming.arrive(debug, disk, device, own_major)
     }
 
     /// Unmaps a device, as [`Devices::begin_removal`] and [`Removal::wait`] say. May sleep: unless by full

@@ -105,6 +105,11 @@ impl Image {
         &self.options
     }
 
+    /// Whether it was given up: all that needs the cluster fails.
+    pub(crate) fn is_aborted(&self) -> bool {
+        self.header.io().group().cancelled().is_some()
+    }
+
     /// Whether writes are refused.
     pub(crate) fn is_read_only(&self) -> bool {
         self.read_only

@@ -32,6 +32,7 @@ use crate::{
     object_map::ObjectMap,
 };
 use kernel::{
+    fmt,
     prelude::*,
     sync::{aref::ARef, Arc, ArcBorrow, SetOnce},
 };
@@ -61,6 +62,22 @@ impl Tag {
         }
         self.first.as_ref().ok_or(EIO)
     }
+
+    /// Writes what the request of the tag is doing, if there is one under way: a line for each of its
+    /// object requests.
+    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut next = self.first.as_ref();
+        let mut any = false;
+        while let Some(request) = next {
+            any |= request.show(f)?;
+            next = request.following();
+        }
+        if any {
+            return Ok(());
+        }
+        // For the exclusive lock, or for moments.
+        writeln!(f, "-\t-\twaiting\t-")
+    }
 }
 
 impl Driver for Image {
@@ -71,7 +88,11 @@ impl Driver for Image {
         rq: ARef<Request<Self>>,
         last: bool,
     ) -> Result<(), Busy<Self>> {
-        let image = this.into();
+        let image: Arc<Image> = this.into();
+        if image.is_aborted() {
+            rq.finish(Err(EIO));
+            return Ok(());
+        }
         if rq.tag().first(&image).is_err() {
             return Err(Busy(rq));
         }
@@ -125,13 +146,15 @@ impl LockUser for Image {
 fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last: bool) {
     let mut held_back = false;
     if let Err(e) = submit(image, rq, View::new(image, pass), last, &mut held_back) {
-        pr_warn!(
-            "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
-            image.device(),
-            rq.op(),
-            rq.len(),
-            rq.offset()
-        );
+        if !image.is_aborted() {
+            pr_warn!(
+                "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
+                image.device(),
+                rq.op(),
+                rq.len(),
+                rq.offset()
+            );
+        }
         rq.finish(Err(e));
     }
     if last && held_back {

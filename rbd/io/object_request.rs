@@ -8,6 +8,8 @@
 //! submission to an OSD's answer, allocates nothing and needs no work item; everything else is
 //! carried out by one. What changes an object that an object map tells of has to get a turn first.
 
+mod show;
+
 use super::{
     copyup::CopyUpBuffer,
     ops,
@@ -29,7 +31,7 @@ use kernel::{
     workqueue::{Work, WorkItem},
 };
 use net_ceph::{
-    abstractions::{data::DataCursor, task::NoIoScope},
+    abstractions::{data::DataCursor, task::NoIoScope, time::boot_ns},
     osd_client::{Completion, OsdRequest, Params},
     proto::striper::ObjectExtent,
 };
@@ -125,6 +127,8 @@ struct Running {
     /// Of the snapshots whose maps are updated, the next one.
     snap: usize,
     turn: Option<Turn<Arc<ObjectRequest>>>,
+    /// When it began, in ns since boot.
+    since: u64,
     result: Result,
 }
 
@@ -196,6 +200,7 @@ impl ObjectRequest {
             copyup: None,
             snap: 0,
             turn: None,
+            since: boot_ns(),
             // Until somebody says otherwise.
             result: Err(EIO),
         };
@@ -573,7 +578,7 @@ impl Running {
                 let left = data.remaining();
                 data.zero_fill(left);
             }
-            (_, Err(e)) => {
+            (_, Err(e)) if !self.me.image.is_aborted() => {
                 pr_warn!(
                     "rbd{}: object {:016x}: {:?}: {e:?}\n",
                     self.me.image.device(),

@@ -35,7 +35,10 @@ t_full_force_write() {
 	write_stuck
 	if unmap_once; then fail 'unmapped with a request in flight'; fi
 	eq "$ERRNO" EBUSY errno
+	cat "/sys/kernel/debug/rbd/$ID/requests" >/run/requests
+	grep -qE '^rbd_data\..*Write.*write.* ms$' /run/requests || fail "debugfs shows: $(cat /run/requests)"
 	full_force "$ID"
+	[ ! -e "/sys/kernel/debug/rbd/$ID" ] || fail 'the folder in debugfs outlives the device'
 	if wait $DD; then fail 'the write succeeded'; fi
 	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
 	if unmap_once "$ID" full-force; then fail 'unmapped twice'; fi

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Object requests as text, for debugfs.
+
+use super::ObjectRequest;
+use kernel::{fmt, prelude::*, sync::Arc};
+use net_ceph::{abstractions::time::boot_ns, proto::striper::ObjectName};
+
+/// Nanoseconds in a millisecond.
+const NSEC_PER_MSEC: u64 = 1_000_000;
+
+impl ObjectRequest {
+    /// Writes a line about it if it is under way, and says whether it is: object, operation, step, and
+    /// milliseconds since it began.
+    pub(in super::super) fn show(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
+        let (name, op, state, since) = {
+            let running = self.running.lock();
+            let Some(running) = &*running else {
+                return Ok(false);
+            };
+            let prefix = running.scope.source(&self.image).prefix();
+            let Ok(name) = ObjectName::new(prefix, running.extent.object) else {
+                return Ok(false);
+            };
+            (name, running.op, running.steps.state(), running.since)
+        };
+        let age = boot_ns().saturating_sub(since) / NSEC_PER_MSEC;
+        let name = name.as_bytes().escape_ascii();
+        write!(f, "{name}\t{op:?}\t")?;
+        fmt::Display::fmt(&state, f)?;
+        writeln!(f, "\t{age} ms")?;
+        Ok(true)
+    }
+
+    /// The one behind it in its tag, if one was made.
+    pub(in super::super) fn following(&self) -> Option<&Arc<Self>> {
+        self.next.as_ref()
+    }
+}

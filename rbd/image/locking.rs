@@ -2,11 +2,11 @@
 
 //! What goes with the exclusive lock: the header as the last owner left it, and the object map.
 
-use super::Image;
+use super::{Head, Image};
 use crate::{
     io::ImageMap,
     lock::ExclusiveLock,
-    object_map::{NoMap, ObjectMap},
+    object_map::{NoMap, ObjectMap, SnapMap},
 };
 use kernel::{prelude::*, sync::Arc};
 use net_ceph::proto::{cls::rbd::feature, osd_op::NOSNAP};
@@ -20,6 +20,17 @@ impl Image {
     /// The object map, while it is open.
     pub(crate) fn object_map(&self) -> Option<Arc<ImageMap>> {
         self.object_map.lock().clone()
+    }
+
+    /// The map of the image's snapshot `snapid`; `None` if the image has no object maps by `head`.
+    pub(crate) fn snap_map(&self, head: &Head, snapid: u64) -> Option<SnapMap<'_>> {
+        (head.features & feature::OBJECT_MAP != 0).then(|| SnapMap {
+            io: self.header.io(),
+            header: self.header.object(),
+            image_id: self.header.id(),
+            snapid,
+            fast_diff: head.features & feature::FAST_DIFF != 0,
+        })
     }
 
     /// Whether a snapshot is mapped.
@@ -48,6 +59,11 @@ impl Image {
         if head.features & feature::OBJECT_MAP == 0 {
             return Ok(());
         }
+        if self.is_snapshot() && head.parent.is_some() {
+            // Whoever flattens the image copies up into its snapshots, and then the parent may be deleted.
+            // What the map said before of an object would have us look for it there.
+            return Ok(());
+        }
         let opened = ObjectMap::open(
             self.header.io(),
             self.header.object(),
@@ -57,7 +73,11 @@ impl Image {
             head.features & feature::FAST_DIFF != 0,
         );
         match opened {
-            Ok(map) => *self.object_map.lock() = Some(map),
+            Ok(map) => {
+                let before = self.object_map.lock().replace(map);
+                // Not under the lock: freeing it may sleep.
+                drop(before);
+            }
             Err(NoMap::Invalid) => {}
             Err(NoMap::Failed(e)) => return Err(e),
         }

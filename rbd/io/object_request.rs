@@ -22,7 +22,7 @@ use super::{
 use crate::{
     abstractions::request::Request,
     image::{Image, Parent, ParentImage, Source},
-    object_map::{Entrance, Turn, Update, Waiter},
+    object_map::{Entrance, SnapMap, Turn, Update, Waiter},
 };
 use kernel::{
     impl_has_work, new_spinlock, new_work,
@@ -252,9 +252,7 @@ impl ObjectRequest {
             let (was, event) = match action {
                 Action::Finish(result) => return running.end(result),
                 // The OSD that has the map is told no more.
-                Action::UpdateMap { .. } | Action::UpdateSnapMaps
-                    if running.scope.map().is_none() =>
-                {
+                Action::UpdateMap { .. } if running.scope.map().is_none() => {
                     (running, Event::Done(Ok(())))
                 }
                 Action::Send { .. } | Action::UpdateMap { .. } => match self.send(running, last) {
@@ -266,7 +264,7 @@ impl ObjectRequest {
                     Some(failed) => failed,
                     None => return,
                 },
-                Action::UpdateSnapMaps if running.snap_id().is_none() => {
+                Action::UpdateSnapMaps if running.snap_map(&self.image).is_none() => {
                     (running, Event::Done(Ok(())))
                 }
                 Action::UpdateSnapMaps | Action::CopyUpBelow | Action::CopyUp { .. } => {
@@ -311,19 +309,17 @@ impl ObjectRequest {
 
     /// Says what to send for the current action.
     fn fill(&self, running: &Running, p: &mut Params) -> Result {
-        if let Some(map) = running.scope.map() {
-            let object = running.extent.object;
-            if let Some(update) = running.update() {
-                return map.fill_update(p, update);
-            }
-            if let (Action::UpdateSnapMaps, Some((snapid, oldest))) =
-                (running.action, running.snap_id())
-            {
-                return map.fill_snap_update(p, snapid, object, map.copied_up(oldest));
-            }
+        let object = running.extent.object;
+        if let (Some(update), Scope::Image(view)) = (running.update(), &running.scope) {
+            return view.any_map().ok_or(EIO)?.fill_update(p, update);
+        }
+        if let (Action::UpdateSnapMaps, Some((map, oldest))) =
+            (running.action, running.snap_map(&self.image))
+        {
+            return map.fill_copied_up(p, object, oldest);
         }
         let source = running.scope.source(&self.image);
-        ops::address(p, source, running.extent.object)?;
+        ops::address(p, source, object)?;
         let snapc = match &running.scope {
             Scope::Image(view) => Some(view.head.snapc.clone()),
             Scope::Ancestor(_) => None,
@@ -497,7 +493,7 @@ impl Running {
     fn answered(&mut self, request: &ObjectRequest, result: Result) -> Action {
         let event = match self.action {
             Action::UpdateSnapMaps => {
-                let told = self.told_snap(result);
+                let told = self.told_snap(&request.image, result);
                 self.snap = self.snap.saturating_add(1);
                 if told.is_ok() {
                     return Action::UpdateSnapMaps;
@@ -549,22 +545,23 @@ impl Running {
         }
     }
 
-    /// The snapshot whose map is told of a copy next, and whether it is the oldest.
-    fn snap_id(&self) -> Option<(u64, bool)> {
+    /// The map of a snapshot that is told of a copy next, and whether that snapshot is the oldest.
+    fn snap_map<'a>(&self, image: &'a Image) -> Option<(SnapMap<'a>, bool)> {
         let Scope::Image(view) = &self.scope else {
             return None;
         };
         let snaps = &view.head.snapc.snaps;
         let id = snaps.get(self.snap)?;
-        Some((*id, self.snap.saturating_add(1) == snaps.len()))
+        let oldest = self.snap.saturating_add(1) == snaps.len();
+        Some((image.snap_map(&view.head, *id)?, oldest))
     }
 
     /// A snapshot's map was told of a copy.
-    fn told_snap(&self, result: Result) -> Result {
-        match (result, self.scope.map(), self.snap_id()) {
+    fn told_snap(&self, image: &Image, result: Result) -> Result {
+        match (result, self.snap_map(image)) {
             // The snapshot is of a time when the image was smaller.
-            (Err(ERANGE), ..) => Ok(()),
-            (Err(e), Some(map), Some((snapid, _))) => map.invalidate_snap(snapid, e),
+            (Err(ERANGE), _) => Ok(()),
+            (Err(e), Some((map, _))) => map.invalidate(e),
             _ => Ok(()),
         }
     }

@@ -42,8 +42,8 @@ pub enum Action {
         /// If it is this.
         only: Option<ObjectState>,
     },
-    /// Say in the maps of all snapshots of the snapshot context that the object exists. As with
-    /// [`Action::UpdateMap`], a map that cannot be updated is no reason to fail.
+    /// Say in the maps of all snapshots of the snapshot context, if the image has object maps, that the
+    /// object exists. As with [`Action::UpdateMap`], a map that cannot be updated is no reason to fail.
     UpdateSnapMaps,
     /// Send it to the object's OSD.
     Send {
@@ -279,11 +279,10 @@ impl Steps {
         if all_zero || !self.scene.snaps {
             self.state = State::CopyUp;
             Action::CopyUp { op: self.op }
-        } else if self.scene.entry.is_some() {
+        } else {
+            // Also where the head's map is not to be trusted: the snapshots' may be.
             self.state = State::CopyUpSnapMaps;
             Action::UpdateSnapMaps
-        } else {
-            self.copy_below()
         }
     }
 

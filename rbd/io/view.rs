@@ -23,7 +23,8 @@ impl View {
     pub(super) fn new(image: &Image, pass: Option<Pass>) -> Self {
         Self {
             head: image.head(),
-            // Without the lock others may change the map. A snapshot's never changes.
+            // Without the lock others may change the map. A snapshot's changes only while it has a parent, and
+            // is not opened then.
             map: match pass {
                 None if !image.is_snapshot() => None,
                 _ => image.object_map(),
@@ -35,6 +36,11 @@ impl View {
     /// The object map, if there is one to be used.
     pub(super) fn map(&self) -> Option<&Arc<ImageMap>> {
         self.map.as_ref().filter(|map| map.usable())
+    }
+
+    /// The object map, usable or not: of an update that was begun.
+    pub(super) fn any_map(&self) -> Option<&Arc<ImageMap>> {
+        self.map.as_ref()
     }
 
     /// The same with the image as it is now.

@@ -21,7 +21,10 @@
 
 pub mod bits;
 mod guard;
+mod snap_map;
 pub mod turns;
+
+pub use snap_map::SnapMap;
 
 use bits::Bits;
 use kernel::{
@@ -106,7 +109,6 @@ pub struct ObjectMap<W: Waiter> {
     io: IoCtx,
     /// Name of the header object.
     header: KVec<u8>,
-    image_id: KVec<u8>,
     snapid: u64,
     /// Name of the map.
     name: KVec<u8>,
@@ -158,11 +160,7 @@ impl<W: Waiter> ObjectMap<W> {
             pr_info!("{}: invalid, not used\n", Shown(&name));
             return Err(NoMap::Invalid);
         }
-        let invalid_flags = if fast_diff {
-            FLAG_OBJECT_MAP_INVALID | FLAG_FAST_DIFF_INVALID
-        } else {
-            FLAG_OBJECT_MAP_INVALID
-        };
+        let invalid_flags = invalid_flags(fast_diff);
         if snap.is_none() {
             guard::lock(io, &name)?;
         }
@@ -177,7 +175,6 @@ impl<W: Waiter> ObjectMap<W> {
             try_pin_init!(Self {
                 io: io.clone(),
                 header: copy(header)?,
-                image_id: copy(image_id)?,
                 snapid,
                 name,
                 invalid_flags,
@@ -258,18 +255,7 @@ impl<W: Waiter> ObjectMap<W> {
         guard::assertion(&mut assertion)?;
         let mut input = KVec::new();
         update_input(u.object, u.to, u.only, &mut input).map_err(ProtoError::to_errno)?;
-        self.fill(
-            p,
-            &self.name,
-            &[
-                ClassCall {
-                    class: lock::CLASS,
-                    method: lock::method::ASSERT_LOCKED,
-                    input: &assertion,
-                },
-                update_call(&input),
-            ],
-        )
+        update_request(&self.io, p, &self.name, Some(&assertion), &input)
     }
 
     /// Takes down that the OSD did `u`. Any context.
@@ -282,49 +268,6 @@ impl<W: Waiter> ObjectMap<W> {
         {
             inner.bits.set(u.object, u.to);
         }
-    }
-
-    /// What the map of a snapshot says of an object that was copied up below it: it came into being with
-    /// the `oldest` snapshot there is, and is the same in all others (Linux `drivers/block/rbd.c`,
-    /// `rbd_obj_copyup_object_maps`).
-    pub fn copied_up(&self, oldest: bool) -> ObjectState {
-        if self.invalid_flags & FLAG_FAST_DIFF_INVALID != 0 && !oldest {
-            ObjectState::ExistsClean
-        } else {
-            ObjectState::Exists
-        }
-    }
-
-    /// Fills in a request that makes `object` be `to` in the map of the image's snapshot `snapid`. That map
-    /// is not locked; the lock on the image's own stands for all of them. Allocates.
-    pub fn fill_snap_update(
-        &self,
-        p: &mut Params,
-        snapid: u64,
-        object: u64,
-        to: ObjectState,
-    ) -> Result {
-        let mut name = KVec::new();
-        object_name(&self.image_id, snapid, &mut name).map_err(ProtoError::to_errno)?;
-        let mut input = KVec::new();
-        update_input(object, to, None, &mut input).map_err(ProtoError::to_errno)?;
-        self.fill(p, &name, &[update_call(&input)])
-    }
-
-    fn fill(&self, p: &mut Params, name: &[u8], calls: &[ClassCall<'_>]) -> Result {
-        self.io.address(p, name)?;
-        p.flags |= flags::WRITE;
-        p.set_mtime();
-        let mut data = KVec::new();
-        for call in calls {
-            p.push_call(call.class, call.method, u32::try_from(call.input.len())?)?;
-            encode_call_input(call.class, call.method, call.input, &mut data)
-                .map_err(ProtoError::to_errno)?;
-        }
-        let mut bytes = KVVec::with_capacity(data.len(), GFP_KERNEL)?;
-        bytes.extend_from_slice(&data, GFP_KERNEL)?;
-        p.data = Some(DataBuf::new(bytes)?.cursor());
-        Ok(())
     }
 
     /// An update failed with `why`: flags the map invalid in the image's header, and makes it unusable. On
@@ -343,32 +286,13 @@ impl<W: Waiter> ObjectMap<W> {
         if !blames_map(why) {
             return Err(why);
         }
-        self.flag(self.snapid, why)?;
+        flag_invalid(&self.io, &self.header, self.snapid, self.invalid_flags)?;
+        pr_warn!(
+            "{}: an update failed ({why:?}): flagged invalid\n",
+            Shown(&self.name)
+        );
         self.distrust();
         Ok(())
-    }
-
-    /// As [`invalidate`](Self::invalidate), for the map of the snapshot `snapid`, of which there is no
-    /// copy here.
-    pub fn invalidate_snap(&self, snapid: u64, why: Error) -> Result {
-        let _order = self.invalidating.lock();
-        if !blames_map(why) {
-            return Err(why);
-        }
-        match self.flag(snapid, why) {
-            // The snapshot was deleted, and its map with it.
-            Err(ENOENT) => Ok(()),
-            result => result,
-        }
-    }
-
-    fn flag(&self, snapid: u64, why: Error) -> Result {
-        flag_invalid(&self.io, &self.header, snapid, self.invalid_flags).inspect(|()| {
-            pr_warn!(
-                "{}: an update failed ({why:?}): flagged invalid\n",
-                Shown(&self.name)
-            )
-        })
     }
 }
 
@@ -396,11 +320,36 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-fn update_call(input: &[u8]) -> ClassCall<'_> {
-    ClassCall {
-        class: rbd::CLASS,
-        method: method::UPDATE,
-        input,
+/// Fills in a request that changes an entry of the map `name`, if what `assertion` says holds. Allocates.
+fn update_request(
+    io: &IoCtx,
+    p: &mut Params,
+    name: &[u8],
+    assertion: Option<&[u8]>,
+    input: &[u8],
+) -> Result {
+    io.address(p, name)?;
+    p.flags |= flags::WRITE;
+    p.set_mtime();
+    let assertion = assertion.map(|input| (lock::CLASS, lock::method::ASSERT_LOCKED, input));
+    let update = (rbd::CLASS, method::UPDATE, input);
+    let mut data = KVec::new();
+    for (class, method, input) in [assertion, Some(update)].into_iter().flatten() {
+        p.push_call(class, method, u32::try_from(input.len())?)?;
+        encode_call_input(class, method, input, &mut data).map_err(ProtoError::to_errno)?;
+    }
+    let mut bytes = KVVec::with_capacity(data.len(), GFP_KERNEL)?;
+    bytes.extend_from_slice(&data, GFP_KERNEL)?;
+    p.data = Some(DataBuf::new(bytes)?.cursor());
+    Ok(())
+}
+
+/// Flags that mean that a map is invalid.
+fn invalid_flags(fast_diff: bool) -> u64 {
+    if fast_diff {
+        FLAG_OBJECT_MAP_INVALID | FLAG_FAST_DIFF_INVALID
+    } else {
+        FLAG_OBJECT_MAP_INVALID
     }
 }
 

@@ -191,7 +191,11 @@ fn at(state: State) -> Steps {
             Want::Write,
             WRITE,
             CLONE_WITH_SNAPS,
-            &[Event::Done(Err(ENOENT)), Event::ParentRead(Ok(false))],
+            &[
+                Event::Done(Err(ENOENT)),
+                Event::ParentRead(Ok(false)),
+                Event::Done(Ok(())),
+            ],
         ),
         State::CopyUp => (
             Want::Write,
@@ -329,11 +333,12 @@ fn copy_ups_take_the_shortest_way() {
             Want::Write,
             WRITE,
             CLONE_WITH_SNAPS,
-            &[ABSENT, BYTES, OK, OK]
+            &[ABSENT, BYTES, OK, OK, OK]
         ),
         [
             guarded(WRITE),
             Action::ReadWholeParent,
+            Action::UpdateSnapMaps,
             Action::CopyUpBelow,
             plain(WRITE),
             WELL

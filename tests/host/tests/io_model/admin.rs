@@ -123,6 +123,7 @@ impl World {
             size: image.size,
             parent: image.parent.clone(),
             map: image.map.clone().unwrap_or_default(),
+            map_valid: image.map_valid,
             expected,
         });
         image.snap_seq = id;
@@ -161,7 +162,11 @@ impl World {
         let removed = image.snaps.remove(at);
         if let Some(head) = image.map.as_mut().filter(|_| image.fast_diff) {
             // What changed up to the removed one changed up to the one after it.
-            let next = image.snaps.get_mut(at).map_or(head, |next| &mut next.map);
+            let (next, valid) = match image.snaps.get_mut(at) {
+                Some(next) => (&mut next.map, &mut next.map_valid),
+                None => (head, &mut image.map_valid),
+            };
+            *valid &= removed.map_valid;
             for (was, entry) in removed.map.iter().zip(next) {
                 if *was == Exists && *entry == ExistsClean {
                     *entry = Exists;
@@ -325,22 +330,33 @@ impl World {
     /// What must hold of an image's object maps when nothing is in flight.
     pub fn check_maps(&self, index: usize) {
         let image = &self.cluster.images[index];
-        let Some(head) = image.map.as_ref().filter(|_| image.map_valid) else {
+        let Some(head) = image.map.as_ref() else {
             return;
         };
-        if image.flatten.is_none() {
+        if image.map_valid && image.flatten.is_none() {
             assert_eq!(head, &image.loaded, "image {index}: the driver's map");
         }
-        let snaps = image.snaps.iter().map(|s| (Some(s.id), &s.map));
+        let snaps = image
+            .snaps
+            .iter()
+            .map(|s| (Some(s.id), &s.map, s.map_valid));
         let mut before: Option<(Option<SnapId>, &Vec<ObjectState>)> = None;
-        for (snap, map) in snaps.chain([(None, head)]) {
+        for (snap, map, valid) in snaps.chain([(None, head, image.map_valid)]) {
+            if !valid {
+                before = None;
+                continue;
+            }
             for (object, entry) in map.iter().enumerate() {
                 let at = |snap| self.cluster.osd.read((index, object as u64), snap);
                 let of = format!("image {index} object {object} at {snap:?}");
                 match entry {
                     Nonexistent => assert!(at(snap).is_none(), "{of} exists"),
                     ExistsClean => {
-                        let (earlier, states) = before.expect("clean since no snapshot");
+                        // The map of the one before may be invalid.
+                        let Some((earlier, states)) = before else {
+                            assert!(self.errors, "clean since no snapshot");
+                            continue;
+                        };
                         assert_eq!(at(snap), at(earlier), "{of}: clean, yet changed");
                         assert_ne!(states[object], Nonexistent, "{of}: clean, and new");
                     }

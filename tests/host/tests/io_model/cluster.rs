@@ -33,6 +33,7 @@ pub struct Snapshot {
     pub size: usize,
     pub parent: Option<ParentLink>,
     pub map: Vec<ObjectState>,
+    pub map_valid: bool,
     pub expected: Expected,
 }
 
@@ -175,20 +176,23 @@ impl Image {
         self.loaded = self.map.clone().unwrap_or_default();
     }
 
-    /// Whether the driver trusts the object maps.
+    /// Whether the driver trusts the head's object map.
     pub fn has_map(&self) -> bool {
         self.map.is_some() && self.map_valid
     }
 
     /// What the driver's map says of an object, of the head or of a snapshot.
     pub fn entry(&self, object: u64, snap: Option<SnapId>) -> Option<ObjectState> {
-        let map = match snap {
+        let (map, valid) = match snap {
             None if self.flatten.is_some() => return None,
-            None => &self.loaded,
-            Some(id) => &self.snap(id)?.map,
+            None => (&self.loaded, self.map_valid),
+            Some(id) => {
+                let snap = self.snap(id)?;
+                (&snap.map, snap.map_valid)
+            }
         };
         let entry = map.get(object as usize).copied();
-        self.has_map().then(|| entry.unwrap_or(ObjectState::Exists))
+        (self.map.is_some() && valid).then(|| entry.unwrap_or(ObjectState::Exists))
     }
 }
 

@@ -371,6 +371,10 @@ impl World {
         let request = self.flight.requests.get_mut(&id).unwrap();
         let (index, object) = (request.job.image, request.job.object);
         let image = &self.cluster.images[index];
+        if image.map.is_none() {
+            let action = request.steps.next(Event::Done(Ok(())));
+            return self.perform(id, action);
+        }
         let snaps = request.snapc.snaps.clone();
         request.waiting = snaps.len();
         let oldest = snaps.last().copied();
@@ -478,7 +482,13 @@ impl World {
                 }
                 Answer::Updated(..) => {}
                 // A map that cannot be changed is flagged invalid, and I/O goes on.
-                _ => image.map_valid = false,
+                _ => match snap {
+                    None => image.map_valid = false,
+                    Some(id) => {
+                        let snap = image.snaps.iter_mut().find(|s| s.id == id);
+                        snap.expect("it").map_valid = false;
+                    }
+                },
             }
             answer = Answer::Done(Ok(()));
         }

@@ -260,6 +260,16 @@ impl ObjectRequest {
                     None => return,
                 },
                 _ if !by_work => return self.defer(running, Due::Action(action)),
+                // A parent that is no longer ours must not be asked, nor copied up.
+                Action::ReadParent
+                | Action::ReadWholeParent
+                | Action::CopyUpBelow
+                | Action::CopyUp { .. }
+                    if running.parent_changed(self) =>
+                {
+                    action = running.restart(self);
+                    continue;
+                }
                 Action::ReadParent | Action::ReadWholeParent => match self.read_parent(running) {
                     Some(failed) => failed,
                     None => return,
@@ -464,7 +474,7 @@ impl Running {
             Some(data) if self.op.has_data() => data.remaining(),
             _ => 0,
         };
-        let copyup = CopyUpBuffer::new(usize::try_from(extent.length)?, data_len)?;
+        let copyup = CopyUpBuffer::new(usize::try_from(extent.length)?, data_len, image)?;
         let room = copyup.parent_room();
         self.copyup = Some(copyup);
         Ok((parent, extent, room))

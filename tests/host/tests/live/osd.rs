@@ -518,6 +518,92 @@ fn locking(protocol: Protocol) {
     assert_eq!(rw(lock::method::BREAK_LOCK, &input), ENOENT);
 }
 
+/// Several class calls and a write in one request: all have an effect, or none has.
+fn transaction(protocol: Protocol) {
+    let mut c = Client::open(protocol);
+    let object = unique("transaction", protocol);
+    let (name, tag) = (lock::RBD_LOCK_NAME, lock::RBD_LOCK_TAG);
+    let kind = lock::LockType::Exclusive;
+    let take = |cookie: &'static [u8]| {
+        let mut input = KVec::new();
+        let op = lock::Lock {
+            name,
+            kind,
+            cookie,
+            tag,
+            description: b"",
+            flags: 0,
+        };
+        op.encode(&mut input).unwrap();
+        input
+    };
+    let call = |method: &'static str, input: &[u8], data: &mut KVec<u8>| {
+        encode_call_input(lock::CLASS, method, input, data).unwrap();
+        OsdOp::from(Op::Call {
+            class: lock::CLASS,
+            method,
+            input_len: input.len() as u32,
+        })
+    };
+    let write = OsdOp::from(Op::Write {
+        offset: 2,
+        length: 3,
+    });
+    let (one, two) = (take(b"auto 1"), take(b"auto 2"));
+    let mut data = KVec::new();
+    let ops = [call(lock::method::LOCK, &one, &mut data)];
+    assert_eq!(c.run(&object, flags::WRITE, &ops, &data).result, 0);
+
+    // Methods see the object as it was before the request: it is the lock above that is in the way.
+    let mut rename = KVec::new();
+    let op = lock::SetCookie {
+        name,
+        kind,
+        old_cookie: b"auto 1",
+        tag,
+        new_cookie: b"auto 3",
+    };
+    op.encode(&mut rename).unwrap();
+    let mut data = KVec::new();
+    let first = call(lock::method::SET_COOKIE, &rename, &mut data);
+    // The inputs lie in the order of the operations.
+    data.extend_from_slice(b"abc", GFP_KERNEL).unwrap();
+    let ops = [first, write, call(lock::method::LOCK, &two, &mut data)];
+    assert_eq!(c.run(&object, flags::WRITE, &ops, &data).result, EBUSY);
+    let stat = [OsdOp::from(Op::Stat)];
+    let stat = c.run(&object, flags::READ, &stat, &[]).output();
+    assert_eq!(stat[..8], [0; 8]);
+
+    let mut input = KVec::new();
+    let held = lock::AssertLocked {
+        name,
+        kind,
+        cookie: b"auto 1",
+        tag,
+    };
+    held.encode(&mut input).unwrap();
+    let mut data = KVec::new();
+    let ops = [
+        call(lock::method::ASSERT_LOCKED, &input, &mut data),
+        call(lock::method::SET_COOKIE, &rename, &mut data),
+        write,
+    ];
+    data.extend_from_slice(b"abc", GFP_KERNEL).unwrap();
+    assert_eq!(c.run(&object, flags::WRITE, &ops, &data).result, 0);
+    let read = [OsdOp::from(Op::Read {
+        offset: 0,
+        length: 10,
+    })];
+    assert_eq!(c.run(&object, flags::READ, &read, &[]).output(), b"\0\0abc");
+
+    // What a guard says comes back only if the write behind it changed nothing.
+    let zero = |offset| [Op::Stat.into(), OsdOp::from(Op::Zero { offset, length: 2 })];
+    let changed = c.run(&object, flags::WRITE, &zero(2), &[]);
+    assert_eq!((changed.result, changed.ops[0].1.len()), (0, 0));
+    let unchanged = c.run(&object, flags::WRITE, &zero(100), &[]);
+    assert_eq!((unchanged.result, unchanged.ops[0].1.len()), (0, 16));
+}
+
 /// An OSD refuses an authorizer whose ticket is not the one it was made for.
 fn stale_ticket(protocol: Protocol) {
     let mut c = Client::open(protocol);
@@ -536,5 +622,6 @@ on_both! {
     data_operations: data,
     image_header: image,
     locks: locking,
+    transactions: transaction,
     no_ticket_no_session: stale_ticket,
 }

@@ -298,7 +298,11 @@ impl Machine {
             }),
             State::Closing(why) => (State::Draining(why), Some(Action::Close)),
             State::Draining(why) if look.drained => (State::Concluding(why), None),
-            State::Draining(_) => stay(Action::Rest { until: None }),
+            // What goes on may take long to end; what waits need not wait for that.
+            State::Draining(_) => match self.gone.or(self.ending) {
+                Some(e) if look.wanted => stay(Action::Fail(e)),
+                _ => stay(Action::Rest { until: None }),
+            },
             State::Concluding(_) => stay(Action::Conclude),
             State::Unlocking(_) => stay(Action::Unlock(self.held)),
             State::Released(why) => self.step_released(why, look),

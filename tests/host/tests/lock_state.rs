@@ -572,6 +572,9 @@ fn shut_out() {
     m.notice(Notice::Gone(ESHUTDOWN));
     let l = look(0, true, true);
     assert_eq!(m.next(l), Action::Close);
+    // I/O that has the lock has not ended yet.
+    assert_eq!(m.next(look(0, true, false)), Action::Fail(ESHUTDOWN));
+    assert_eq!(m.next(look(0, false, false)), Action::Rest { until: None });
     let down = Done::Result(Err(ESHUTDOWN));
     let script = [(Action::Conclude, down), (Action::Unlock(1), down)];
     assert_eq!(follow(&mut m, l, &script), Action::Fail(ESHUTDOWN));

@@ -259,7 +259,7 @@ t_together() {
 	parent_of c11p 2097152
 	child_of c11p c11
 	map c11
-	fio_ --name=t --rw=randwrite --bs=4k --size=512k --offset_increment=512k --numjobs=4 --io_size=512k --iodepth=16 \
+	fio_ --name=t --rw=randwrite --bs=4k --size=512k --offset_increment=512k --numjobs=4 --io_size="$(more 512)k" --iodepth=16 \
 		--verify=crc32c --do_verify=1 --verify_fatal=1 --group_reporting
 	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
 	sync_host 'rbd export --no-progress c11 - | cmp - seen' || fail 'another client sees other data'

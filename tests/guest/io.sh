@@ -51,7 +51,7 @@ t_edges() {
 verify() {
 	img io4 32 --object-size 1M
 	map io4
-	fio_ --name=v --rw=randwrite --bsrange=512-256k --bs_unaligned=0 --blockalign=512 --size=32M --io_size=6M --iodepth=16 \
+	fio_ --name=v --rw=randwrite --bsrange=512-256k --bs_unaligned=0 --blockalign=512 --size=32M --io_size="$(more 6)M" --iodepth=16 \
 		--verify=crc32c --do_verify=1 --verify_fatal=1
 	unmap
 }
@@ -61,7 +61,7 @@ t_verify_v1() { PROTO=v1 verify; }
 t_verify_jobs() {
 	img io5 32
 	map io5 queue_depth=32
-	fio_ --name=j --rw=randrw --rwmixread=40 --bs=4k --size=8M --offset_increment=8M --numjobs=4 --io_size=1M --iodepth=16 \
+	fio_ --name=j --rw=randrw --rwmixread=40 --bs=4k --size=8M --offset_increment=8M --numjobs=4 --io_size="$(more 1)M" --iodepth=16 \
 		--verify=crc32c --do_verify=1 --verify_fatal=1 --group_reporting
 	unmap
 }

@@ -15,6 +15,8 @@ fail() {
 	echo "FAIL: $*" >&2
 	exit 1
 }
+# more N   N, or many times N in a soak
+more() { if [ -n "${SOAK:-}" ]; then echo $(($1 * 20)); else echo "$1"; fi; }
 skip() {
 	echo "SKIP: $*" >&2
 	exit 77
@@ -136,8 +138,11 @@ unmap() {
 }
 unmap_once() { add_raw "${1:-$ID}${2:+ $2}" "$(bus_file remove)"; }
 
+# A command to run before all else when the test ends, however it ends.
+AT_END=''
 cleanup() {
 	local id i
+	$AT_END
 	for i in $(mounts_of_rbd); do umount "$i" 2>/dev/null; done
 	for id in $(mapped_ids); do
 		unmap "$id" || unmap "$id" force

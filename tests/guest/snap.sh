@@ -35,3 +35,89 @@ t_resize() {
 	wait_for 10 eval '[ "$(attr size)" = $((4 << 20)) ]' || fail "size is $(attr size) 10 s after shrinking"
 	unmap
 }
+
+# Snapshots that come, go and change while the image is written: what is in each is what was there when it was taken.
+t_others() {
+	img sn3 2 --object-size 256K
+	model sn3 2097152
+	map sn3
+	put 0 262144
+	sync_host 'rbd snap create --no-progress sn3@a'
+	model_copy sn3 sn3a
+	put 4096 4096
+	put 524288 65536
+	sync_host 'rbd snap create --no-progress sn3@b; rbd snap rename sn3@b sn3@b2; rbd snap protect sn3@a'
+	model_copy sn3 sn3b
+	put 8192 512
+	put 524288 4096
+	put 1048576 4096
+	sync_host 'rbd snap create --no-progress sn3@c'
+	model_copy sn3 sn3c
+	zero 0 262144
+	put $((1048576 + 512)) 512
+	both_are sn3 sn3
+	export_is sn3@a sn3a sn3@b2 sn3b sn3@c sn3c
+	sync_host 'rbd snap unprotect sn3@a; rbd snap rm --no-progress sn3@b2'
+	put 16384 4096
+	put 786432 4096
+	both_are sn3 sn3
+	export_is sn3@a sn3a sn3@c sn3c
+	unmap
+}
+
+# A snapshot taken in the middle of much I/O: the blocks that were written before are in it, those after are not.
+t_under_load() {
+	img sn4 4 --object-size 256K
+	model sn4 4194304
+	map sn4
+	put 0 65536
+	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --offset=2M --size=2M \
+		--iodepth=8 --time_based --runtime=8 --rate_iops=80 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
+	local n
+	for n in 1 2 3; do
+		put $((n * 8192)) 4096
+		sync_host "rbd snap create --no-progress sn4@s$n"
+		model_copy sn4 sn4s$n
+	done
+	wait $! || fail "I/O while snapshots were made: $(tail -n 3 /run/load.out)"
+	# The load's part is taken from what is there: snapshots of it are equal or older, never newer.
+	sync_host 'for s in 1 2 3; do rbd export --no-progress sn4@s$s - | head -c 2097152 | cmp - <(head -c 2097152 m.sn4s$s) || exit 1; done' >/run/err ||
+		fail "a snapshot differs from what it was taken of: $(tail -n1 /run/err)"
+	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
+	sync_host 'rbd export --no-progress sn4 - | cmp - seen' || fail 'another client sees other data'
+	unmap
+}
+
+# Rolled back by another client: without the lock that is possible while mapped, and the device shows what the image holds.
+t_rollback() {
+	image sn5 1M --object-size 256K
+	model sn5 1048576
+	map sn5
+	put 0 8192
+	sync_host 'rbd snap create --no-progress sn5@s'
+	model_copy sn5 sn5s
+	put 4096 8192
+	both_are sn5 sn5
+	if host 'rbd snap rollback --no-progress sn5@s' >/run/rollback 2>&1; then
+		both_are sn5s sn5
+	else
+		both_are sn5 sn5
+	fi
+	tail -n1 /run/rollback
+	unmap
+}
+
+# The snapshot that is mapped is removed by another client: reads fail or give zeroes, nothing hangs, it can be unmapped.
+t_removed_while_mapped() {
+	img sn6 1 --object-size 256K
+	model sn6 1048576
+	map sn6
+	put 0 65536
+	unmap
+	sync_host 'rbd snap create --no-progress sn6@s'
+	map sn6 '' s
+	host 'rbd snap rm --no-progress sn6@s' || fail 'rbd snap rm'
+	sleep 1
+	timeout 20 dd if="$DEV" of=/dev/null bs=64k count=1 iflag=direct 2>/run/err || [ $? != 124 ] || fail 'a read hangs'
+	unmap || fail "unmap: $ERRNO"
+}

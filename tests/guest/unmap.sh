@@ -144,3 +144,87 @@ t_full_force_healthy() {
 	unmap
 	unmap "$other"
 }
+
+t_words() {
+	img un1 8
+	map un1
+	local w
+	for w in Force full full-forced 'force force' full_force; do
+		if unmap_once "$ID" "$w"; then fail "accepted '$w'"; fi
+		eq "$ERRNO" EINVAL "errno of '$w'"
+	done
+	unmap
+	if unmap_once "$ID"; then fail 'unmapped twice'; fi
+	eq "$ERRNO" ENOENT 'errno of unmapping twice'
+}
+
+# Refused while mounted, and nothing is harmed.
+t_busy() {
+	img un2 64
+	map un2
+	mkfs.ext4 -q "$DEV" || fail mkfs
+	mkdir -p /run/mnt
+	mount "$DEV" /run/mnt || fail mount
+	if unmap_once; then fail 'a mounted device was unmapped'; fi
+	eq "$ERRNO" EBUSY 'errno when mounted'
+	echo kept >/run/mnt/file
+	sync -f /run/mnt
+	eq "$(</run/mnt/file)" kept 'a file after the refusal'
+	umount /run/mnt
+	unmap || fail "unmap: $ERRNO"
+}
+
+# `force` while open and idle: the device goes, its user gets errors, and it can be mapped again.
+t_force() {
+	img un3 8
+	map un3
+	exec 7<>"$DEV"
+	unmap_once "$ID" force || fail "force: $ERRNO"
+	if dd if=/dev/zero bs=4k count=1 oflag=direct 2>/run/err >&7; then fail 'a write after force'; fi
+	exec 7>&-
+	wait_for 10 test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
+	map un3
+	dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
+	unmap
+}
+
+# The same under the exclusive lock, with an object map to be kept.
+t_full_force_locked() {
+	ours
+	image un4 8M --object-size 1M
+	map un4
+	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	freeze
+	write_stuck
+	full_force "$ID"
+	if wait $DD; then fail 'the write succeeded'; fi
+	thaw
+	map un4
+	dd if=/dev/zero of="$DEV" bs=64k count=64 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
+	unmap
+	host 'rbd object-map check --no-progress un4' || fail 'the object map'
+}
+
+# Of two mappings that share a client, one is taken away; what the other waits for comes true when the cluster is back.
+t_full_force_shared() {
+	ours
+	img un5 8 --object-size 1M
+	img un6 8 --object-size 1M
+	map un5
+	local id=$ID dev=$DEV
+	map un6
+	model un6 8388608
+	put 0 65536
+	freeze
+	dd if=/dev/zero of="$dev" bs=64k count=8 oflag=direct 2>/run/err.dd &
+	dd if="$PATTERN" of="$DEV" bs=64k count=8 oflag=direct 2>/run/err.dd2 &
+	local other=$!
+	sleep 3
+	full_force "$id"
+	kill -0 $other || fail "the other mapping's write ended: $(cat /run/err.dd2)"
+	thaw
+	wait $other || fail "the other mapping: $(cat /run/err.dd2)"
+	todo "head -c 524288 $PATTERN_HOST | dd of=m.un6 bs=64k conv=notrunc status=none"
+	both_are un6 un6
+	unmap
+}

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# The exclusive lock: between two mappings, and between a mapping and librbd.
+
+locked_image() { # NAME SIZE
+	image "$1" "$2" --image-feature layering --image-feature exclusive-lock --object-size 256K
+}
+# Who holds the lock: "clientN ADDRESS", or nothing.
+owner() { host "rbd lock ls $1 | awk '\$1 ~ /^client/ { sub(/\\./, \"\", \$1); print \$1, \$NF }'"; }
+# As `owner` says it of our mapping.
+us() { echo "$(attr client_id "${1:-$ID}") $(attr client_addr "${1:-$ID}")"; }
+write_at() { # OFFSET [DEV]
+	dd if=/dev/zero of="${2:-$DEV}" bs=4k count=1 oflag=direct,seek_bytes seek="$1" 2>/run/err
+}
+# librbd on the host, in Python: `i` is the image, `ready()` tells the guest, `told()` waits for its `tell`.
+librbd() { # IMAGE SCRIPT
+	cat <<X
+cd $DATA
+exec python3 -c '
+import os, rados, rbd, signal, sys, time
+with rados.Rados(conffile="/etc/ceph/ceph.conf") as c, c.open_ioctx("rbd") as io, rbd.Image(io, "$1") as i:
+    def ready(): open("ready.$1", "w").close()
+    def told():
+        for t in range(600):
+            if os.path.exists("tell.$1"): return
+            time.sleep(0.1)
+        sys.exit("the guest told nothing")
+$(sed 's/^/    /' <<<"$2")
+'
+X
+}
+# The same in the background, until it is ready.
+peer() {
+	host_later "$(librbd "$1" "$2")"
+	wait_for 30 test -e "$LAB/data/ready.$1" || fail 'the peer is not ready'
+}
+tell() { : >"$LAB/data/tell.$1"; }
+
+# Held after a write, with the address the device shows, and gone after unmapping.
+t_taken() {
+	locked_image lk1 4
+	map lk1
+	write_at 0 || fail 'write'
+	eq "$(owner lk1)" "$(us)" 'owner of the lock'
+	# The lock is named after the watch, so that others can see whether its owner lives.
+	host "id=\$(rbd lock ls lk1 | sed -n 's/.* auto \\([0-9]*\\) .*/\\1/p'); rbd status lk1 | grep -q \"cookie=\$id\$\"" || fail 'no watcher has the cookie in the lock'
+	unmap
+	eq "$(owner lk1)" '' 'owner after unmapping'
+}
+
+# librbd asks for it and gets it, again and again, under verified I/O on both sides.
+t_given_up() {
+	locked_image lk2 4
+	source_pattern
+	map lk2
+	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=1M \
+		--iodepth=4 --time_based --runtime=10 --rate_iops=40 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
+	local load=$! turns
+	sleep 1
+	turns=$(host "$(librbd lk2 '
+turns = 0
+data = open("source", "rb").read()[:1 << 20]
+for n in range(64):
+    if not i.is_exclusive_lock_owner(): turns += 1
+    i.write(data[n << 14:(n + 1) << 14], (2 << 20) + (n << 14))
+    time.sleep(0.1)
+print(turns)')") || fail "librbd: $turns"
+	wait $load || fail "I/O in the guest: $(tail -n 3 /run/load.out)"
+	[ "$turns" -ge 2 ] || fail "librbd had to ask for the lock $turns times"
+	dd if="$DEV" bs=1M skip=2 count=1 iflag=direct 2>/run/err | cmp -n 1048576 - "$PATTERN" || fail 'what librbd wrote is not what the device reads'
+	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
+	sync_host 'rbd export --no-progress lk2 - | cmp - seen' || fail 'the device and librbd differ'
+	echo "librbd took the lock $turns times"
+	unmap
+}
+
+# Not given up: others are refused, and the owner goes on.
+t_exclusive() {
+	locked_image lk3 4
+	map lk3 exclusive
+	eq "$(owner lk3)" "$(us)" 'owner after mapping'
+	if host "timeout 40 rbd bench --io-type write --io-size 4K --io-total 16K lk3" >/run/bench; then fail 'librbd wrote all the same'; fi
+	grep -qi 'read-only' /run/bench || fail "rbd bench said: $(tail -n1 /run/bench)"
+	write_at 8192 || fail 'write by the owner'
+	local id=$ID
+	if add_raw "$(monspec v2) $(opts v2),noshare,exclusive rbd lk3"; then fail 'mapped twice with exclusive'; fi
+	eq "$ERRNO" EROFS 'errno of the second'
+	eq "$(owner lk3)" "$(us "$id")" 'owner after all that'
+	unmap "$id"
+	# It needs the feature.
+	img lk3b 4
+	if add_raw "$(monspec v2) $(opts v2),exclusive rbd lk3b"; then fail 'exclusive without the feature'; fi
+	eq "$ERRNO" EINVAL 'errno without the feature'
+}
+
+# A librbd client that does not give it up: the guest's write fails, its reads work.
+t_refused_by_librbd() {
+	locked_image lk4 4
+	map lk4
+	write_at 0 || fail write
+	peer lk4 '
+i.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
+ready()
+told()'
+	if timeout 40 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err; then fail 'a write succeeded without the lock'; fi
+	dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail 'a read needs no lock'
+	tell lk4
+	wait_for 20 eval '[ -z "$(owner lk4)" ]' || fail 'the peer does not end'
+	write_at 0 || fail 'write after the peer ended'
+	unmap
+}
+
+# Two mappings of the guest take turns.
+t_two_mappings() {
+	locked_image lk5 4
+	map lk5
+	local a=$DEV ida=$ID
+	map lk5 noshare
+	local b=$DEV i=0 args
+	args='--output-format=terse --ioengine=libaio --direct=1 --thread --rw=randwrite --bs=4k --size=512k --iodepth=4 --io_size=160k
+		--rate_iops=20 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1'
+	fio --filename="$a" --name=a --offset=0 $args >/run/fio.a 2>&1 &
+	i=$!
+	fio --filename="$b" --name=b --offset=2M $args >/run/fio.b 2>&1 || fail "the second: $(tail -n2 /run/fio.b)"
+	wait $i || fail "the first: $(tail -n2 /run/fio.a)"
+	cmp "$a" "$b" || fail 'the two mappings differ'
+	unmap
+	unmap "$ida"
+	eq "$(owner lk5)" '' 'owner after unmapping'
+}
+
+# The owner stands still: mapping with `exclusive` gives up in time.
+t_lock_timeout() {
+	locked_image lk6 4
+	peer lk6 '
+i.write(b"x" * 512, 0)
+open("pid.lk6", "w").write(str(os.getpid()))
+ready()
+os.kill(os.getpid(), signal.SIGSTOP)'
+	local t=$SECONDS
+	if add_raw "$(monspec v2) $(opts v2),exclusive,lock_timeout=3 rbd lk6"; then fail 'mapped while another holds the lock'; fi
+	t=$((SECONDS - t))
+	eq "$ERRNO" ETIMEDOUT errno
+	host "kill -KILL \$(cat $DATA/pid.lk6)"
+	# The C driver waits for the answer to its notification first: half a minute.
+	[ $t -ge 3 ] && [ $t -le 50 ] || fail "gave up after $t s, lock_timeout was 3"
+}
+
+# The owner is dead: its lock is broken, and it is kept from writing ever again.
+t_dead_owner() {
+	locked_image lk7 4
+	map lk7
+	write_at 0 || fail write
+	host 'ceph config set osd osd_client_watch_timeout 8; ceph osd blocklist ls 2>/dev/null' >/run/before
+	peer lk7 '
+i.write(b"x" * 512, 0)
+open("owner.lk7", "w").write(os.popen("rbd lock ls lk7 | tail -n1").read())
+ready()
+os.kill(os.getpid(), signal.SIGKILL)'
+	local t=$SECONDS addr
+	addr=$(awk '{ print $NF }' $LAB/data/owner.lk7)
+	timeout 70 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write after $((SECONDS - t)) s: $(cat /run/err)"
+	echo "the lock was broken after $((SECONDS - t)) s"
+	host 'ceph config rm osd osd_client_watch_timeout'
+	eq "$(owner lk7)" "$(us)" 'owner of the lock'
+	host 'ceph osd blocklist ls 2>/dev/null' >/run/after
+	grep -qF "$addr " /run/after || fail "the dead owner $addr is not blocklisted: $(tr '\n' ' ' </run/after)"
+	host_later "ceph osd blocklist rm $addr"
+	unmap
+}
+
+# We are the one who is kept out: I/O fails, unmapping works, and so does mapping again.
+t_blocklisted() {
+	locked_image lk8 4
+	map lk8
+	write_at 0 || fail write
+	local addr t=$SECONDS
+	addr=$(attr client_addr)
+	host "ceph osd blocklist add $addr" || fail 'ceph osd blocklist add'
+	sleep 1
+	if timeout 60 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err; then fail 'a blocklisted client wrote'; fi
+	[ $((SECONDS - t)) -lt 45 ] || fail "the write ended after $((SECONDS - t)) s"
+	unmap || fail "unmap: $ERRNO"
+	[ $((SECONDS - t)) -lt 60 ] || fail "unmapped after $((SECONDS - t)) s"
+	map lk8
+	[ "$(attr client_addr)" != "$addr" ] || fail 'the same address again'
+	write_at 0 || fail "write by a new client: $(cat /run/err)"
+	unmap
+	host_later "ceph osd blocklist rm $addr"
+}
+
+# Reads take no lock, unless asked to.
+t_lock_on_read() {
+	locked_image lk9 4
+	map lk9
+	local plain=$DEV asked
+	map lk9 noshare,lock_on_read
+	asked=$ID
+	# udev reads, too.
+	udevadm settle --timeout=20 || true
+	peer lk9 '
+i.write(b"x" * 512, 0)
+open("owner.lk9", "w").write(str(c.get_instance_id()))
+ready()
+told()'
+	dd if="$plain" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail "read: $(cat /run/err)"
+	eq "$(owner lk9 | cut -d' ' -f1)" "client$(<$LAB/data/owner.lk9)" 'owner after a read'
+	dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail "read with lock_on_read: $(cat /run/err)"
+	eq "$(owner lk9)" "$(us "$asked")" 'owner after a read with lock_on_read'
+	tell lk9
+	unmap "$asked"
+	unmap "${plain#/dev/rbd}"
+}
+
+# The OSD that keeps watch and lock is restarted: the lock is still ours, under the new watch.
+t_watch_lost() {
+	locked_image lk10 4
+	map lk10
+	write_at 0 || fail write
+	host "o=\$(ceph osd map rbd rbd_header.$(attr image_id) -f json | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"acting_primary\"])')
+p=\$(cat /build/run/ceph/run/osd.\$o.pid); kill \$p; while [ -d /proc/\$p ] && [ \"\$(cut -d' ' -f3 /proc/\$p/stat)\" != Z ]; do sleep 0.1; done
+sleep 1; cd /; ceph-osd -i \$o" >/run/err || fail "restarting the OSD: $(cat /run/err)"
+	timeout 60 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	watched() { host "id=\$(rbd lock ls lk10 | sed -n 's/.* auto \\([0-9]*\\) .*/\\1/p'); rbd status lk10 | grep -q \"cookie=\$id\$\""; }
+	wait_for 30 watched || fail "no watcher has the cookie in the lock: $(host rbd lock ls lk10; host rbd status lk10)"
+	eq "$(owner lk10)" "$(us)" 'owner of the lock'
+	host 'timeout 60 rbd bench --io-type write --io-size 4K --io-total 16K lk10' >/run/bench || fail "rbd bench: $(tail -n1 /run/bench)"
+	write_at 4096 || fail 'write after rbd bench'
+	unmap
+}
+
+# A lock that is none of ours to break: `rbd lock add` by hand.
+t_by_hand() {
+	locked_image lk11 4
+	host 'rbd lock add lk11 byhand' || fail 'rbd lock add'
+	if add_raw "$(monspec v2) $(opts v2),exclusive rbd lk11"; then fail 'mapped in spite of the lock'; fi
+	eq "$ERRNO" EBUSY errno
+	host "rbd lock rm lk11 byhand \$(rbd lock ls lk11 | awk '\$1 ~ /^client/ { print \$1 }')"
+	map lk11 exclusive
+	write_at 0 || fail write
+	unmap
+}

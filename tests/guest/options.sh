@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Every map option of rbd(8): accepted, and with its effect where that can be seen.
+
+# with OPTIONS   maps `op` with them, writes and reads a little, and leaves it mapped
+with() {
+	map op "$1" || fail "options '$1'"
+	dd if=/dev/zero of="$DEV" bs=4k count=2 oflag=direct 2>/run/err || fail "write with '$1': $(cat /run/err)"
+	dd if="$DEV" of=/dev/null bs=4k count=2 iflag=direct 2>/run/err || fail "read with '$1': $(cat /run/err)"
+}
+# The option as debugfs tells it, of the client of this mapping.
+client_options() { cat "/sys/kernel/debug/ceph/$fsid.$(attr client_id)/client_options"; }
+shown() { # PATTERN WHAT
+	client_options | grep -q "$1" || fail "client_options does not show $2: $(client_options)"
+}
+q() { cat "/sys/block/rbd$ID/queue/$1"; }
+
+# Of the client: everything that is not a default shows in debugfs.
+t_client() {
+	img op 4
+	local PROTO=v1
+	with "fsid=$fsid,nocrc,notcp_nodelay,osdkeepalive=7,mount_timeout=33,osd_idle_ttl=44,osd_request_timeout=55,rxbounce"
+	shown nocrc nocrc
+	shown notcp_nodelay notcp_nodelay
+	shown osdkeepalive=7 osdkeepalive
+	shown mount_timeout=33 mount_timeout
+	shown osd_idle_ttl=44 osd_idle_ttl
+	shown osd_request_timeout=55 osd_request_timeout
+	shown rxbounce rxbounce
+	unmap
+	with nocephx_sign_messages,nocephx_require_signatures
+	shown nocephx_sign_messages nocephx_sign_messages
+	unmap
+	with crc,tcp_nodelay,share,cephx_sign_messages,cephx_require_signatures
+	if client_options | grep -q 'nocrc\|notcp\|noshare\|nocephx'; then fail "defaults are shown: $(client_options)"; fi
+	unmap
+	if map op "fsid=00000000-1111-2222-3333-444444444444" 2>/run/err; then fail 'mapped from a cluster of another fsid'; fi
+	eq "$ERRNO" EINVAL 'errno for another fsid'
+}
+
+# Where requests go and what happens to them when they cannot.
+t_placement() {
+	img op 4
+	with read_from_replica=localize,crush_location=host:h1\|rack:r1
+	shown read_from_replica=localize read_from_replica
+	shown 'crush_location=host:h1|rack:r1' crush_location
+	unmap
+	with read_from_replica=balance,abort_on_full
+	shown read_from_replica=balance read_from_replica
+	shown abort_on_full abort_on_full
+	unmap
+	with read_from_replica=no
+	unmap
+	local o
+	for o in read_from_replica=maybe crush_location=host osd_request_timeout=x ms_mode=none compression_hint=much lock_timeout=-3 alloc_size=0 alloc_size=513 queue_depth=0; do
+		if map op $o 2>/run/err; then fail "accepted: $o"; fi
+		eq "$ERRNO" EINVAL "errno of $o"
+	done
+}
+
+# The IP address that others see us under.
+t_ip() {
+	img op 4
+	local own
+	own=10.77.$GUEST_ID.2
+	case $mon_addrs in *:*) own=[fd77:$GUEST_ID::2] ;; esac
+	with "ip=$own"
+	case $(attr client_addr) in "$own":*) ;; *) fail "client_addr is '$(attr client_addr)'" ;; esac
+	unmap
+}
+
+# Connections of every mode.
+t_ms_mode() {
+	img op 4
+	local m PROTO=v2
+	for m in crc prefer-crc; do
+		add_raw "$(monspec v2) name=admin,secret=$SECRET,ms_mode=$m rbd op" || fail "ms_mode=$m: $ERRNO"
+		ID=$(mapped_ids)
+		DEV=/dev/rbd$ID
+		shown "ms_mode=$m" ms_mode
+		dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail "read with ms_mode=$m"
+		unmap
+	done
+	add_raw "$(monspec v1) name=admin,secret=$SECRET,ms_mode=legacy rbd op" || fail "ms_mode=legacy: $ERRNO"
+	unmap "$(mapped_ids)"
+}
+
+# Of the device.
+t_device() {
+	img op 8 --object-size 1M
+	with queue_depth=17,alloc_size=8192,compression_hint=compressible
+	eq "$(q nr_requests)" 17 'nr_requests with queue_depth=17'
+	eq "$(q minimum_io_size)" 8192 'minimum_io_size with alloc_size=8192'
+	eq "$(q discard_granularity)" 8192 'discard_granularity with alloc_size=8192'
+	case $(attr config_info) in *queue_depth=17,alloc_size=8192*) ;; *) fail "config_info is '$(attr config_info)'" ;; esac
+	case $(attr config_info) in *"$SECRET"*) fail 'config_info shows the secret' ;; esac
+	unmap
+	with notrim,compression_hint=incompressible,rw
+	eq "$(q discard_max_bytes)" 0 'discard_max_bytes with notrim'
+	eq "$(blockdev --getro "$DEV")" 0 'read-only flag with rw'
+	unmap
+	with compression_hint=none
+	unmap
+	map op ro
+	eq "$(blockdev --getro "$DEV")" 1 'read-only flag with ro'
+	unmap
+	map op read_only
+	eq "$(blockdev --getro "$DEV")" 1 'read-only flag with read_only'
+	unmap
+	# The last one counts.
+	with ro,read_write
+	unmap
+}
+
+# Each of two clients that share nothing has its own identity.
+t_noshare() {
+	img op 4
+	with ''
+	local id=$ID
+	with noshare
+	[ "$(attr client_id)" != "$(attr client_id "$id")" ] || fail 'noshare shares a client'
+	shown noshare noshare
+	unmap
+	unmap "$id"
+}
+
+# osd_request_timeout: requests that nobody answers fail.
+t_request_timeout() {
+	img op 4
+	with osd_request_timeout=6
+	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	local t=$SECONDS rc=0
+	timeout 40 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || rc=$?
+	host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'
+	if [ $rc = 0 ]; then fail 'the write succeeded while no OSD answered'; fi
+	if [ $rc = 124 ]; then fail 'the write did not end'; fi
+	t=$((SECONDS - t))
+	[ $t -ge 5 ] && [ $t -lt 30 ] || fail "the write failed after $t s"
+	unmap || fail "unmap: $ERRNO"
+}
+
+# The locking ones want a feature of the image.
+t_locking() {
+	img op 4
+	local o
+	for o in exclusive lock_on_read; do
+		if map op $o 2>/run/err; then fail "accepted without the feature: $o"; fi
+		eq "$ERRNO" EINVAL "errno of $o without the feature"
+	done
+	image opl 4M --image-feature layering --image-feature exclusive-lock
+	map opl exclusive,lock_timeout=30,lock_on_read
+	eq "$(host 'rbd lock ls opl | grep -c client' || true)" 1 'lockers'
+	unmap
+}
+
+# Through the tool, as a user would give them.
+t_tool() {
+	img op 4
+	local dev
+	dev=$(rbd map op -o queue_depth=32,ms_mode=prefer-crc,alloc_size=4096,noudev,read_from_replica=balance) || fail 'rbd map -o'
+	ID=${dev#/dev/rbd}
+	eq "$(q nr_requests)" 32 'nr_requests'
+	rbd unmap -o noudev "$dev" || fail 'rbd unmap -o noudev'
+	dev=$(rbd map --read-only op) || fail 'rbd map --read-only'
+	eq "$(blockdev --getro "$dev")" 1 'read-only flag'
+	rbd unmap op || fail 'rbd unmap'
+	dev=$(rbd map --options-from-nowhere op 2>/dev/null) && fail 'an unknown option of the tool'
+	return 0
+}

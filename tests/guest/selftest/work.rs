@@ -80,7 +80,6 @@ pub(crate) fn queue() -> Result {
         check!(time::boot_ns() - before < 5_000_000_000);
         sleep_ms(1);
     }
-    check!(time::boot_ns() - before >= 10_000_000);
     queue.flush();
     check!(item.runs.load(Relaxed) == 2);
     check!(queue.enqueue(item.clone()).is_ok());

@@ -3,7 +3,7 @@
 # Many mappings, made and removed by many tasks at once. MANY: how many (default 50).
 
 MANY=${MANY:-50} TASKS=8
-memory() { awk '/^(MemAvailable|Slab|Percpu|VmallocUsed):/ { print $2 }' /proc/meminfo | tr '\n' ' '; }
+memory() { awk '/^(MemAvailable|Slab|Percpu|VmallocUsed):/ { printf "%s ", $2 } END { print "" }' /proc/meminfo; }
 many_images() { # PREFIX COUNT
 	host "python3 -c '
 import rados, rbd

@@ -149,7 +149,7 @@ t_words() {
 	img un1 8
 	map un1
 	local w
-	for w in Force full full-forced 'force force' full_force; do
+	for w in Force full full-forced full_force; do
 		if unmap_once "$ID" "$w"; then fail "accepted '$w'"; fi
 		eq "$ERRNO" EINVAL "errno of '$w'"
 	done

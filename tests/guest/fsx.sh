@@ -2,6 +2,7 @@
 # shellcheck shell=bash
 # Ceph's own fsx, in its krbd mode: random writes, truncations, holes, clones and flattens through a mapping, each read compared
 # with a copy in memory; and in the end every image of the chain of clones.
+# Beside each mapping it keeps the image open with librbd, which resizes, clones and flattens: the lock goes to and fro.
 
 FSX=$(command -v ceph_test_librbd_fsx || true)
 if [ -z "$FSX" ] && [ -x $LAB/ceph_test_librbd_fsx ]; then FSX=$LAB/ceph_test_librbd_fsx; fi
@@ -13,7 +14,7 @@ fsx_() {
 	ops=$(more "$3")
 	shift 3
 	mkdir -p /run/fsx
-	RBD_FEATURES=$features $FSX -W -R -p 100 -P /run/fsx -r 512 -w 512 -t 512 -h 512 -l 4194304 -o 131072 -S "${SEED:-1}" -N "$ops" -K "$@" rbd "$name" \
+	CEPH_ARGS="--rbd-default-features=$features" $FSX -W -R -p 100 -P /run/fsx -r 512 -w 512 -t 512 -h 512 -l 4194304 -o 131072 -S "${SEED:-1}" -N "$ops" -K "$@" rbd "$name" \
 		>/run/fsx.out 2>&1 || {
 		cp /run/fsx.out "$LAB/fsx.$name.out"
 		fail "fsx: $(grep -v '^[0-9]*: ' /run/fsx.out | grep -iE 'error|fail|mismatch|expected|READ BAD|:' | head -n 3 | tr '\n' ' ')"

@@ -5,6 +5,8 @@
 freeze() {
 	# No daemon may stay frozen for the next test.
 	AT_END=thaw
+	# What looks at new devices would be stuck with them, and others with it.
+	udevadm settle
 	host 'kill -STOP $(cat /build/run/ceph/run/{osd,mon}.*.pid)'
 }
 thaw() { host 'kill -CONT $(cat /build/run/ceph/run/{osd,mon}.*.pid)'; }
@@ -169,7 +171,6 @@ t_full_force_overtakes() {
 	# One that nobody uses, whose watch cannot be ended.
 	thaw
 	map uf3
-	udevadm settle
 	freeze
 	(unmap_once "$ID") &
 	forced=$!

@@ -32,35 +32,6 @@ full_force() { # ID
 }
 ours() { [ "$DRIVER" = rust ] || skip 'the C driver has no full-force'; }
 
-t_words() {
-	img un1 8
-	map un1
-	local w
-	for w in Force full full-forced full_force; do
-		if unmap_once "$ID" "$w"; then fail "accepted '$w'"; fi
-		eq "$ERRNO" EINVAL "errno of '$w'"
-	done
-	unmap
-	if unmap_once "$ID"; then fail 'unmapped twice'; fi
-	eq "$ERRNO" ENOENT 'errno of unmapping twice'
-}
-
-# Refused when mounted, and nothing is harmed.
-t_mounted() {
-	img un2 64
-	map un2
-	mkfs.ext4 -q "$DEV" || fail mkfs
-	mkdir -p /run/mnt
-	mount "$DEV" /run/mnt || fail mount
-	if unmap_once; then fail 'a mounted device was unmapped'; fi
-	eq "$ERRNO" EBUSY 'errno when mounted'
-	echo kept >/run/mnt/file
-	sync
-	eq "$(</run/mnt/file)" kept 'a file after the refusal'
-	umount /run/mnt
-	unmap || fail "unmap: $ERRNO"
-}
-
 t_full_force_write() {
 	ours
 	img uf1 8 --object-size 1M
@@ -108,47 +79,6 @@ t_full_force_mounted() {
 	mount "$DEV" /run/mnt
 	eq "$(cat /run/mnt/kept)" here 'what was written before'
 	umount /run/mnt
-	unmap
-}
-
-# With the exclusive lock held and an object map to keep.
-t_full_force_locked() {
-	ours
-	image un4 8 --object-size 1M
-	map un4
-	dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
-	freeze
-	write_stuck
-	full_force "$ID"
-	if wait $DD; then fail 'the write succeeded'; fi
-	thaw
-	map un4
-	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
-	unmap
-}
-
-# Of two mappings that share a client, one is taken away; the other goes on when the cluster is back.
-t_full_force_shared() {
-	ours
-	img un8 8 --object-size 1M
-	img un9 8 --object-size 1M
-	map un8
-	local id=$ID dev=$DEV other
-	map un9
-	model un9 8388608
-	put 0 65536
-	freeze
-	dd if=/dev/zero of="$dev" bs=64k count=8 oflag=direct 2>/run/err.dd &
-	sleep 2
-	dd if="$PATTERN" of="$DEV" bs=64k count=8 oflag=direct 2>/run/err.dd2 &
-	other=$!
-	sleep 2
-	full_force "$id"
-	kill -0 $other || fail "the other mapping's write ended: $(cat /run/err.dd2)"
-	thaw
-	wait $other || fail "the other mapping: $(cat /run/err.dd2)"
-	todo "head -c 524288 $PATTERN_HOST | dd of=m.un9 bs=64k conv=notrunc status=none"
-	both_are un9 un9
 	unmap
 }
 

@@ -7,7 +7,7 @@ use super::io_ctx::IoCtx;
 use super::params::Params;
 use super::request::{Completion, OsdRequest};
 use crate::abstractions::data::DataBuf;
-use crate::abstractions::time::secs;
+use crate::abstractions::time::{secs, FOREVER};
 use crate::abstractions::wait::Event;
 use crate::proto::error::ProtoError;
 use crate::proto::osd_op::{encode_call_input, flags, Op};
@@ -21,8 +21,6 @@ use kernel::{
 
 /// Longest read.
 const READ_MAX: usize = 1 << 20;
-/// Jiffies of a wait without a bound: the longest that timers take.
-const FOREVER: Jiffies = Jiffies::MAX >> 1;
 
 /// A call of a method of an object class.
 #[derive(Clone, Copy)]

@@ -28,11 +28,10 @@ use kernel::{
     new_mutex, new_spinlock,
     prelude::*,
     sync::{Arc, Mutex, SpinLock},
-    time::Jiffies,
 };
 use net_ceph::{
     abstractions::{
-        time::{boot_ns, msecs, secs},
+        time::{boot_ns, msecs, secs, FOREVER},
         wait::Event,
         workqueue::Queue,
     },
@@ -46,8 +45,6 @@ use waiting::Waiting;
 
 const NSEC_PER_MSEC: u64 = 1_000_000;
 const MSEC_PER_SEC: u64 = 1_000;
-/// Jiffies of a wait without a bound: the longest that timers take.
-const FOREVER: Jiffies = Jiffies::MAX >> 1;
 /// How long the end waits for I/O that goes on under the lock, in milliseconds. There should be none.
 const DRAIN_MAX: u32 = 5_000;
 

@@ -7,7 +7,7 @@ limit_of() {
 	if [ -n "${SOAK:-}" ]; then echo 2400; return; fi
 	case $1 in
 	fs.xfs) echo 240 ;;
-	clone.* | stripe.* | pool.* | discard.* | snap.* | lock.* | objmap.* | unmap.* | many.* | fs.* | fault.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
+	selftest.* | clone.* | stripe.* | pool.* | discard.* | snap.* | lock.* | objmap.* | unmap.* | many.* | fs.* | fault.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
 	*) echo 90 ;;
 	esac
 }
@@ -183,7 +183,7 @@ part_guest() {
 	use debug
 	# The rest is cheaper to run on the other kernel; `make soak` runs all here.
 	rest='stripe pool discard ro options many fsx.striped fsx.default'
-	guest_pass debug debug '' selftest.abstractions driver.load map io snap fs errors clone lock objmap ${SOAK:+$rest fsx.layering fsx.direct} \
+	guest_pass debug debug '' selftest driver.load map io snap fs errors clone lock objmap ${SOAK:+$rest fsx.layering fsx.direct} \
 		fault unmap driver.own_major driver.lockdep driver.unload
 	use stock
 	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 $rest driver.unload

@@ -7,6 +7,9 @@
 
 use kernel::{debugfs, prelude::*, str::CString};
 
+#[macro_use]
+mod check;
+
 mod bios;
 mod peer;
 mod small;
@@ -28,17 +31,6 @@ type File = Pin<KBox<debugfs::File<u32>>>;
 struct SelfTest {
     _file: File,
     _dir: debugfs::Dir,
-}
-
-/// Fails the test unless `$cond`, naming the place.
-#[macro_export]
-macro_rules! check {
-    ($cond:expr) => {
-        if !$cond {
-            pr_err!("{}:{}: {}\n", file!(), line!(), stringify!($cond));
-            return Err(net_ceph::abstractions::errno::EPROTO);
-        }
-    };
 }
 
 /// A test by name.

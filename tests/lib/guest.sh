@@ -176,17 +176,27 @@ guest_pass() {
 	done
 }
 
+# The tests of image features are shared out among the two kernels, as they take three times as long on the debug one; with SOAK
+# each kernel gets all of them. These go to the debug kernel:
+ON_DEBUG='clone.v2 clone.overlap clone.snapshots clone.flatten_locked lock.given_up lock.two_mappings lock.dead_owner lock.blocklisted
+	objmap.objects objmap.vanished objmap.clone'
+shared() { # KERNEL
+	local t on
+	for t in $(tests_of clone lock objmap stripe pool discard ro options many fsx.striped fsx.default); do
+		case " ${ON_DEBUG//[$'\n\t']/ } " in *" $t "*) on=debug ;; *) on=stock ;; esac
+		if [ -n "$SOAK" ] || [ $on = "$1" ]; then echo "$t"; fi
+	done
+	if [ -n "$SOAK" ]; then tests_of fsx.layering fsx.direct; fi
+}
 part_guest() {
 	# The debug kernel does the work; Debian's own shows that a user's kernel is served.
 	use() { if [ "$DRIVER" = rust ]; then MODULES=$("$LAB_SRC/scripts/build-modules" --dir "$1"); else MODULES=''; fi; }
 	cluster || { result not-ok cluster 'it did not start'; return 0; }
 	use debug
-	# The rest is cheaper to run on the other kernel; `make soak` runs all here.
-	rest='stripe pool discard ro options many fsx.striped fsx.default'
-	guest_pass debug debug '' selftest driver.load map io snap fs errors clone lock objmap ${SOAK:+$rest fsx.layering fsx.direct} \
-		fault unmap driver.own_major driver.lockdep driver.unload
+	guest_pass debug debug '' selftest driver.load map io snap fs errors $(shared debug) fault \
+		unmap driver.own_major driver.lockdep driver.unload
 	use stock
-	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 $rest driver.unload
+	guest_pass stock stock '' driver.load map.echo map.tool io.verify_v2 fs.ext4 $(shared stock) driver.unload
 	use debug
 	guest_pass leak debug kmemleak=on leak.baseline driver.load map.echo map.msgr1 io.flush snap.resize \
 		clone.v2 objmap.objects lock.given_up errors.missing leak.scan driver.unload leak.scan_unloaded

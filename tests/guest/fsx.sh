@@ -16,7 +16,7 @@ fsx_() {
 	mkdir -p /run/fsx
 	CEPH_ARGS="--rbd-default-features=$features" $FSX -W -R -p 100 -P /run/fsx -r 512 -w 512 -t 512 -h 512 -l 4194304 -o 131072 -S "${SEED:-1}" -N "$ops" -K "$@" rbd "$name" \
 		>/run/fsx.out 2>&1 || {
-		cp /run/fsx.out "$LAB/fsx.$name.out"
+		tail -n 40 /run/fsx.out
 		fail "fsx: $(grep -v '^[0-9]*: ' /run/fsx.out | grep -iE 'error|fail|mismatch|expected|READ BAD|:' | head -n 3 | tr '\n' ' ')"
 	}
 	tail -n 1 /run/fsx.out

@@ -61,7 +61,8 @@ t_rolling() {
 		sleep 2
 	done
 	load_end
-	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
+	mkdir -p $LAB/data
+	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err || fail "reading: $(cat /run/err)"
 	host "rbd export --no-progress mo3 - | cmp - $DATA/seen" || fail 'another client sees other data'
 	unmap
 }

@@ -43,6 +43,8 @@ t_client() {
 	with crc,tcp_nodelay,share,cephx_sign_messages,cephx_require_signatures
 	if client_options | grep -q 'nocrc\|notcp\|noshare\|nocephx'; then fail "defaults are shown: $(client_options)"; fi
 	unmap
+	# The C driver's client that is there already does not ask again.
+	if [ "$DRIVER" = c ]; then return 0; fi
 	if map op "fsid=00000000-1111-2222-3333-444444444444" 2>/run/err; then fail 'mapped from a cluster of another fsid'; fi
 	eq "$ERRNO" EINVAL 'errno for another fsid'
 }

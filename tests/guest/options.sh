@@ -2,9 +2,12 @@
 # shellcheck shell=bash
 # Every map option of rbd(8): accepted, and with its effect where that can be seen.
 
-# with OPTIONS   maps `op` with them, writes and reads a little, and leaves it mapped
+# Each test's own: the image of the one before may still be being removed.
+OP=op$BASHPID
+
+# with OPTIONS   maps it with them, writes and reads a little, and leaves it mapped
 with() {
-	map op "$1" || fail "options '$1'"
+	map $OP "$1" || fail "options '$1'"
 	dd if=/dev/zero of="$DEV" bs=4k count=2 oflag=direct 2>/run/err || fail "write with '$1': $(cat /run/err)"
 	dd if="$DEV" of=/dev/null bs=4k count=2 iflag=direct 2>/run/err || fail "read with '$1': $(cat /run/err)"
 }
@@ -17,14 +20,14 @@ q() { cat "/sys/block/rbd$ID/queue/$1"; }
 
 # not_built OPTION   what the Rust driver does not do yet it refuses, and says so
 not_built() {
-	if map op "$1" 2>/run/err; then fail "accepted: $1"; fi
+	if map $OP "$1" 2>/run/err; then fail "accepted: $1"; fi
 	eq "$ERRNO" EOPNOTSUPP "errno of $1"
 	dmesg | grep -q "not supported yet: '${1%%=*}" || fail "the kernel log says nothing about $1"
 }
 
 # Of the client: everything that is not a default shows in debugfs.
 t_client() {
-	img op 4
+	img $OP 4
 	local PROTO=v1
 	local own=''
 	if [ "$DRIVER" = c ]; then own=,rxbounce; else not_built rxbounce; fi
@@ -45,13 +48,13 @@ t_client() {
 	unmap
 	# The C driver's client that is there already does not ask again.
 	if [ "$DRIVER" = c ]; then return 0; fi
-	if map op "fsid=00000000-1111-2222-3333-444444444444" 2>/run/err; then fail 'mapped from a cluster of another fsid'; fi
+	if map $OP "fsid=00000000-1111-2222-3333-444444444444" 2>/run/err; then fail 'mapped from a cluster of another fsid'; fi
 	eq "$ERRNO" EINVAL 'errno for another fsid'
 }
 
 # Where requests go and what happens to them when they cannot.
 t_placement() {
-	img op 4
+	img $OP 4
 	if [ "$DRIVER" = c ]; then
 		with read_from_replica=localize
 		shown read_from_replica=localize read_from_replica
@@ -71,14 +74,14 @@ t_placement() {
 	unmap
 	local o
 	for o in read_from_replica=maybe crush_location=host osd_request_timeout=x ms_mode=none compression_hint=much lock_timeout=-3 alloc_size=0 alloc_size=513 queue_depth=0; do
-		if map op $o 2>/run/err; then fail "accepted: $o"; fi
+		if map $OP $o 2>/run/err; then fail "accepted: $o"; fi
 		eq "$ERRNO" EINVAL "errno of $o"
 	done
 }
 
 # The IP address that others see us under.
 t_ip() {
-	img op 4
+	img $OP 4
 	local own
 	own=10.77.$GUEST_ID.2
 	case $mon_addrs in *:*) own=[fd77:$GUEST_ID::2] ;; esac
@@ -89,23 +92,23 @@ t_ip() {
 
 # Connections of every mode.
 t_ms_mode() {
-	img op 4
+	img $OP 4
 	local m PROTO=v2
 	for m in crc prefer-crc; do
-		add_raw "$(monspec v2) name=admin,secret=$SECRET,ms_mode=$m rbd op" || fail "ms_mode=$m: $ERRNO"
+		add_raw "$(monspec v2) name=admin,secret=$SECRET,ms_mode=$m rbd $OP" || fail "ms_mode=$m: $ERRNO"
 		ID=$(mapped_ids)
 		DEV=/dev/rbd$ID
 		shown "ms_mode=$m" ms_mode
 		dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail "read with ms_mode=$m"
 		unmap
 	done
-	add_raw "$(monspec v1) name=admin,secret=$SECRET,ms_mode=legacy rbd op" || fail "ms_mode=legacy: $ERRNO"
+	add_raw "$(monspec v1) name=admin,secret=$SECRET,ms_mode=legacy rbd $OP" || fail "ms_mode=legacy: $ERRNO"
 	unmap "$(mapped_ids)"
 }
 
 # Of the device.
 t_device() {
-	img op 8 --object-size 1M
+	img $OP 8 --object-size 1M
 	with queue_depth=17,alloc_size=8192,compression_hint=compressible
 	eq "$(q nr_requests)" 17 'nr_requests with queue_depth=17'
 	eq "$(q minimum_io_size)" 8192 'minimum_io_size with alloc_size=8192'
@@ -118,10 +121,10 @@ t_device() {
 	unmap
 	with compression_hint=none
 	unmap
-	map op ro
+	map $OP ro
 	eq "$(blockdev --getro "$DEV")" 1 'read-only flag with ro'
 	unmap
-	map op read_only
+	map $OP read_only
 	eq "$(blockdev --getro "$DEV")" 1 'read-only flag with read_only'
 	unmap
 	# The last one counts.
@@ -131,7 +134,7 @@ t_device() {
 
 # Each of two clients that share nothing has its own identity.
 t_noshare() {
-	img op 4
+	img $OP 4
 	with ''
 	local id=$ID
 	with noshare
@@ -143,7 +146,7 @@ t_noshare() {
 
 # osd_request_timeout: requests that nobody answers fail.
 t_request_timeout() {
-	img op 4
+	img $OP 4
 	with osd_request_timeout=6
 	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
 	local t=$SECONDS rc=0
@@ -172,15 +175,15 @@ t_locking() {
 
 # Through the tool, as a user would give them.
 t_tool() {
-	img op 4
+	img $OP 4
 	local dev
-	dev=$(rbd map op -o queue_depth=32,ms_mode=prefer-crc,alloc_size=4096,noudev,abort_on_full) || fail 'rbd map -o'
+	dev=$(rbd map $OP -o queue_depth=32,ms_mode=prefer-crc,alloc_size=4096,noudev,abort_on_full) || fail 'rbd map -o'
 	ID=${dev#/dev/rbd}
 	eq "$(q nr_requests)" 32 'nr_requests'
 	rbd unmap -o noudev "$dev" || fail 'rbd unmap -o noudev'
-	dev=$(rbd map --read-only op) || fail 'rbd map --read-only'
+	dev=$(rbd map --read-only $OP) || fail 'rbd map --read-only'
 	eq "$(blockdev --getro "$dev")" 1 'read-only flag'
-	rbd unmap op || fail 'rbd unmap'
-	dev=$(rbd map --options-from-nowhere op 2>/dev/null) && fail 'an unknown option of the tool'
+	rbd unmap $OP || fail 'rbd unmap'
+	dev=$(rbd map --options-from-nowhere $OP 2>/dev/null) && fail 'an unknown option of the tool'
 	return 0
 }

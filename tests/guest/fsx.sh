@@ -23,6 +23,5 @@ fsx_() {
 	rm -rf /run/fsx
 }
 t_layering() { fsx_ a 1 150 -U; }
-t_striped() { SEED=2 fsx_ b 1 150; }
 t_default() { SEED=3 fsx_ c 61 150 -U; }
 t_direct() { SEED=4 fsx_ d 61 150 -Z; }

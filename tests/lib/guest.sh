@@ -182,7 +182,7 @@ ON_DEBUG='clone.v2 clone.overlap clone.snapshots clone.flatten_locked lock.given
 	objmap.objects objmap.vanished objmap.clone'
 shared() { # KERNEL
 	local t on
-	for t in $(tests_of clone lock objmap stripe pool discard ro options many fsx.striped fsx.default); do
+	for t in $(tests_of clone lock objmap stripe pool discard ro options many fsx.default); do
 		case " ${ON_DEBUG//[$'\n\t']/ } " in *" $t "*) on=debug ;; *) on=stock ;; esac
 		if [ -n "$SOAK" ] || [ $on = "$1" ]; then echo "$t"; fi
 	done

@@ -21,6 +21,9 @@ map_all_mons() {
 	ID=$(mapped_ids | tail -n1) DEV=/dev/rbd$(mapped_ids | tail -n1)
 }
 
+# The flags PAUSERD and PAUSEWR of the map that the client has (include/rados.h: 4 and 8).
+paused() { grep -q 'flags 0x[0-9a-f]*[cdef]$' /sys/kernel/debug/ceph/*/osdmap; }
+
 # The one in use dies under I/O, for good. The client goes to another: it learns of a new map, and can map more images.
 t_failover() {
 	img mo1 16 --object-size 1M
@@ -35,11 +38,13 @@ t_failover() {
 	wait_for 40 eval 'other=$(current_mon 2>/dev/null) && [ "$other" != "$dead" ]' || fail 'connected to no other monitor'
 	echo "from mon.$dead to mon.$other"
 	# A new map must reach us through it: requests wait while the cluster says pause.
-	host 'ceph osd set pause' >/dev/null 2>&1
+	host 'ceph osd set pause' >/dev/null
+	AT_END="host ceph osd unset pause"
+	wait_for 30 paused || fail "no new map came through mon.$other"
 	dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err &
 	sleep 4
 	kill -0 $! || fail "the write ended while the cluster paused: $(cat /run/err)"
-	host 'ceph osd unset pause' >/dev/null 2>&1
+	host 'ceph osd unset pause' >/dev/null
 	wait $! || fail "write: $(cat /run/err)"
 	local id=$ID
 	add_raw "$(all_mons) $(opts v2),noshare rbd mo2" || fail "map with a monitor dead: $ERRNO"

@@ -64,7 +64,8 @@ IN
 # The protocol code as a client of a real cluster.
 host_live() {
 	grep -q '^test .*ignored, wants a cluster' "$LOGS/host.log" || return 0
-	cluster || { result not-ok host.live 'the cluster did not start'; return 0; }
+	in_run host
+	cluster '--osds 3' || { result not-ok host.live 'the cluster did not start'; return 0; }
 	step 'host tests: the protocol code as a client of a real cluster' "$LOGS/host-live.log" \
 		run_exec "$RUN" bash -s -- "/build/kernels/${HOST_TARGET##*/}" <<IN || true
 $HOST_SETUP

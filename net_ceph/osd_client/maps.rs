@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! New OSD maps: they are copied when they arrive, and taken over by the work item, which then moves the
-//! requests that they send elsewhere.
+//! New OSD maps: they are copied when they arrive, and taken over by the work item one after another; it then
+//! moves the requests that any of them sent elsewhere.
 
+use super::placed::PlacedMap;
 use super::{OsdClient, Timers};
 use crate::abstractions::crc32c::crc32c;
+use crate::abstractions::time::boot_ns;
 use crate::mon_client::MonEvents;
 use crate::proto::error::{ProtoError, ProtoResult};
 use crate::proto::mon_msg::OsdMaps;
@@ -36,6 +38,13 @@ pub(super) struct Incoming {
     newest: u32,
     /// The answer to the question for the newest map.
     pub(super) answer: Option<u32>,
+}
+
+/// Maps for the work item to take over.
+pub(super) struct Arrived {
+    blobs: KVec<Blob>,
+    /// The newest epoch there is, as far as anyone told.
+    newest: u32,
 }
 
 impl Incoming {
@@ -101,113 +110,95 @@ impl OsdClient {
         self.kick(0);
     }
 
-    /// Takes over the maps that arrived, and moves requests. With [`moves`](OsdClient::moves) held.
-    #[inline(never)]
-    pub(super) fn take_over_maps(self: &Arc<Self>, timers: &mut Timers) {
+    /// The maps that arrived.
+    pub(super) fn arrived_maps(&self, timers: &mut Timers) -> Arrived {
         let mut incoming = self.incoming.lock();
-        let news = core::mem::take(&mut incoming.blobs);
         incoming.bytes = 0;
-        let newest = incoming.newest;
         if let Some(answer) = incoming.answer.take() {
             timers.newest_told(answer);
         }
-        drop(incoming);
+        Arrived {
+            blobs: core::mem::take(&mut incoming.blobs),
+            newest: incoming.newest.max(timers.newest_epoch()),
+        }
+    }
 
-        let mut walk = Walk::from(self.osdmap());
-        for blob in &news {
-            if let Err(e) = walk.step(blob) {
-                pr_err!("bad OSD map {}: {}\n", blob.epoch, e);
-                walk.next = None;
-                break;
+    /// Takes over each of the maps that lead on from ours, and has requests leave where they no longer belong.
+    ///
+    /// It must be each: an OSD forgets the requests of a group that it did not serve for a single epoch.
+    pub(super) fn take_over_maps(self: &Arc<Self>, arrived: Arrived) {
+        for blob in &arrived.blobs {
+            let current = self.osdmap();
+            match next_map(current.as_deref(), blob) {
+                Ok(None) => {}
+                Ok(Some(map)) => {
+                    let skipped = current.is_some_and(|c| c.epoch().wrapping_add(1) != blob.epoch);
+                    if self.publish(map, skipped).is_err() {
+                        pr_warn!("no memory for an OSD map\n");
+                        break;
+                    }
+                }
+                Err(e) => {
+                    pr_err!("bad OSD map {}: {}\n", blob.epoch, e);
+                    break;
+                }
             }
         }
-        let published = match walk.next.take() {
-            Some(map) => self.publish(map, walk.disturbed),
-            None => Ok(()),
-        };
-        if published.is_err() {
-            pr_warn!("no memory for an OSD map\n");
-        }
-        if newest.max(timers.newest_epoch()) > self.epoch() {
+        if arrived.newest > self.epoch() {
             self.want_map.store(1, Relaxed);
         }
     }
 
+    /// Makes `map` the current one. `skipped`: there were others between it and ours.
     #[inline(never)]
-    fn publish(self: &Arc<Self>, map: KBox<OsdMap>, disturbed: bool) -> Result {
-        let map = Arc::new(KBox::into_inner(map), GFP_KERNEL)?;
+    fn publish(self: &Arc<Self>, map: KBox<OsdMap>, skipped: bool) -> Result {
+        let map = Arc::new(PlacedMap::new(KBox::into_inner(map))?, GFP_KERNEL)?;
+        let disturbed = skipped || drops_requests(map.map());
+        let epoch = map.map().epoch();
+        let moves = self.moves.lock();
         let mut slot = self.map.lock();
         let old = slot.replace(map.clone());
-        self.epoch.store(map.epoch(), Release);
+        self.epoch.store(epoch, Release);
         drop(slot);
         drop(old);
-        self.mon.got_osdmap(map.epoch());
+        self.mon.got_osdmap(epoch);
 
         for osd in 0..self.session_slots() {
             let Some(session) = self.session(osd) else {
                 continue;
             };
-            if session.is_gone(&map, self.config.msgr2) {
+            if session.is_gone(map.map(), self.config.msgr2) {
                 self.close_session(&session);
             } else {
                 let abort = self.config.abort_on_full;
                 session.evict(false, |req| disturbed || req.must_leave(&map, abort));
             }
         }
+        drop(moves);
+        self.look_after_watches(map.map(), boot_ns());
+        self.look_after_notifications(map.map());
         Ok(())
     }
 }
 
-/// The way from our map to the newest one.
-struct Walk {
-    /// The map that is published.
-    current: Option<Arc<OsdMap>>,
-    /// Where we are, if that is further.
-    next: Option<KBox<OsdMap>>,
-    /// OSDs may have dropped requests on the way, or we do not know.
-    disturbed: bool,
-}
-
-impl Walk {
-    fn from(current: Option<Arc<OsdMap>>) -> Self {
-        Self {
-            current,
-            next: None,
-            disturbed: false,
+/// The map that `blob` makes of ours, if it leads on from there.
+fn next_map(ours: Option<&OsdMap>, blob: &Blob) -> ProtoResult<Option<KBox<OsdMap>>> {
+    let here = ours.map_or(0, OsdMap::epoch);
+    if blob.epoch <= here {
+        return Ok(None);
+    }
+    if blob.full {
+        let map = decoded(&blob.bytes)?;
+        if ours.is_some_and(|ours| ours.fsid() != map.fsid()) {
+            return Err(ProtoError::value("osdmap: fsid", blob.epoch.into()));
         }
+        return Ok(Some(map));
     }
-
-    fn epoch(&self) -> u32 {
-        let current = self.current.as_ref().map_or(0, |map| map.epoch());
-        self.next.as_ref().map_or(current, |map| map.epoch())
-    }
-
-    /// Takes a map into account, if it leads on from here.
-    fn step(&mut self, blob: &Blob) -> ProtoResult {
-        let here = self.epoch();
-        let next = if blob.epoch <= here {
-            return Ok(());
-        } else if blob.full {
-            let map = decoded(&blob.bytes)?;
-            let ours = self.current.as_ref().map(|map| *map.fsid());
-            if ours.is_some_and(|fsid| fsid != *map.fsid()) {
-                return Err(ProtoError::value("osdmap: fsid", blob.epoch.into()));
-            }
-            self.disturbed |= here > 0 && blob.epoch != here.wrapping_add(1);
-            map
-        } else if here > 0 && blob.epoch == here.wrapping_add(1) {
-            let base = match (self.next.take(), &self.current) {
-                (Some(next), _) => next,
-                (None, Some(current)) => copied(current)?,
-                (None, None) => return Ok(()),
-            };
-            applied(base, &blob.bytes)?
-        } else {
-            return Ok(());
-        };
-        self.disturbed |= drops_requests(&next);
-        self.next = Some(next);
-        Ok(())
+    match ours {
+        Some(ours) if blob.epoch == here.wrapping_add(1) => {
+            Ok(Some(applied(copied(ours)?, &blob.bytes)?))
+        }
+        _ => Ok(None),
     }
 }
 

@@ -6,7 +6,7 @@
 //! - this file: the client, and how a request gets on its way
 //! - [`request`], [`params`]: a request from preparation to completion
 //! - [`io_ctx`], [`group`]: a pool as one user sees it, and the requests of that user
-//! - [`placement`]: where it goes by a map
+//! - [`placement`], [`placed`]: where it goes by a map
 //! - [`session`], [`inflight`], [`ring`]: what is under way to one OSD
 //! - [`waiting`]: what cannot be sent now
 //! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
@@ -28,6 +28,7 @@ mod maps;
 mod name;
 mod notify;
 mod params;
+mod placed;
 mod placement;
 mod request;
 mod ring;
@@ -67,6 +68,7 @@ use kernel::{
 use linger::Linger;
 use maps::Incoming;
 use notify::Notifying;
+use placed::PlacedMap;
 use placement::{Refusal, Why};
 use request::At;
 use session::{Enqueued, Session};
@@ -102,7 +104,7 @@ pub struct OsdClient {
     auth: Arc<Auth>,
     /// The current map. Nothing is taken inside.
     #[pin]
-    map: Mutex<Option<Arc<OsdMap>>>,
+    map: Mutex<Option<Arc<PlacedMap>>>,
     /// The current map's epoch, stored right after the map; 0: none.
     epoch: Atomic<u32>,
     /// By OSD. Nothing is taken inside.
@@ -223,6 +225,10 @@ impl OsdClient {
 
     /// The current map, if one has come.
     pub fn osdmap(&self) -> Option<Arc<OsdMap>> {
+        Some(self.placed()?.map().clone())
+    }
+
+    fn placed(&self) -> Option<Arc<PlacedMap>> {
         self.map.lock().clone()
     }
 
@@ -315,10 +321,10 @@ impl OsdClient {
     /// work item alone does. Says why if it has to wait.
     fn route(self: &Arc<Self>, req: &Arc<OsdRequest>, open: bool) -> Option<Why> {
         loop {
-            let Some(map) = self.osdmap() else {
+            let Some(map) = self.placed() else {
                 return self.wait(req, Why::Map, 0, open);
             };
-            let epoch = map.epoch();
+            let epoch = map.map().epoch();
             let osd = match req.place(&map, self.config.abort_on_full) {
                 Ok(osd) => osd,
                 Err(Refusal::Wait(why)) => return self.wait(req, why, epoch, open),
@@ -329,7 +335,7 @@ impl OsdClient {
             };
             let mut session = self.session(osd);
             if session.is_none() && open {
-                session = match self.open_session(&map, osd) {
+                session = match self.open_session(map.map(), osd) {
                     Ok(session) => Some(session),
                     Err(e) => {
                         pr_warn!("osd{}: cannot connect: {}\n", osd, e.to_errno());

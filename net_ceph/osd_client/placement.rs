@@ -4,8 +4,9 @@
 //! `src/osdc/Objecter.cc`, `_calc_target`).
 
 use super::params::Params;
+use super::placed::PlacedMap;
 use crate::proto::osd_op::{flags, SpgId};
-use crate::proto::osdmap::{map_flag, OsdMap, PgId, Placement, Pool, RawPg};
+use crate::proto::osdmap::{map_flag, OsdMap, PgId, Pool, Primary, RawPg};
 use kernel::prelude::*;
 
 /// Where a request was sent, or would be.
@@ -17,14 +18,10 @@ pub(super) struct Target {
     pub(super) raw: RawPg,
     /// The group.
     pub(super) pg: PgId,
-    /// Which shard of it.
-    pub(super) shard: i8,
     /// Groups of the pool.
     pub(super) pg_num: u32,
-    /// The group's OSDs.
-    pub(super) placement: Placement,
-    /// The primary.
-    pub(super) osd: u32,
+    /// The group's primary.
+    pub(super) primary: Primary,
 }
 
 impl Target {
@@ -33,7 +30,7 @@ impl Target {
         SpgId {
             pool: self.pg.pool,
             seed: self.pg.seed,
-            shard: self.shard,
+            shard: self.primary.shard,
         }
     }
 }
@@ -80,16 +77,15 @@ pub(super) enum Refusal {
     Fail(Error),
 }
 
-/// Says where `params` goes by `map`. `request_flags`: all of them. `redirect`: the pool an OSD sent it to.
-/// Does not allocate. Returns the OSD, and all of it in `target`.
+/// Says where `params` goes by `placed`. `request_flags`: all of them. `redirect`: the pool an OSD sent it to.
 pub(super) fn place(
-    map: &OsdMap,
+    placed: &PlacedMap,
     params: &Params,
     request_flags: u32,
     redirect: Option<u64>,
     abort_on_full: bool,
-    target: &mut Option<Target>,
-) -> Result<u32, Refusal> {
+) -> Result<Target, Refusal> {
+    let map = placed.map();
     let writes = request_flags & flags::WRITE != 0;
     let Some(pool) = pool_of(map, params.pool, redirect, request_flags) else {
         return Err(Refusal::Wait(Why::Pool));
@@ -115,25 +111,17 @@ pub(super) fn place(
     }
     let raw = pool.hash_name(params.namespace.get(), params.object.get());
     let pg = pool.raw_to_pg(raw);
-    let placement = match map.pg_to_up_acting(pg) {
-        Ok(placement) => placement,
-        Err(e) => return Err(Refusal::Fail(e.to_errno())),
-    };
-    let primary = (placement.acting_primary, placement.primary_shard(pool));
-    let (Some(osd), Some(shard)) = primary else {
-        return Err(Refusal::Wait(Why::Osd));
-    };
-    // Straight to its place: it is large, and the stack is shared with file systems.
-    *target = Some(Target {
-        epoch: map.epoch(),
-        raw,
-        pg,
-        shard,
-        pg_num: pool.pg_num,
-        placement,
-        osd,
-    });
-    Ok(osd)
+    match placed.primary(pool, pg) {
+        Ok(Some(primary)) => Ok(Target {
+            epoch: map.epoch(),
+            raw,
+            pg,
+            pg_num: pool.pg_num,
+            primary,
+        }),
+        Ok(None) => Err(Refusal::Wait(Why::Osd)),
+        Err(e) => Err(Refusal::Fail(e.to_errno())),
+    }
 }
 
 /// The pool to use: where the request was redirected, else its own or the cache tier before it.
@@ -162,11 +150,9 @@ pub(super) fn must_resend(map: &OsdMap, old: &Target, new: &Target) -> bool {
         .pool(new.pg.pool)
         .is_some_and(|pool| pool.last_force_op_resend > old.epoch);
     forced
-        || old.osd != new.osd
+        || old.primary != new.primary
         || old.raw != new.raw
         || old.pg != new.pg
-        || old.shard != new.shard
-        || old.placement.primary_changed(&new.placement)
         || old.pg.is_split(old.pg_num, new.pg_num)
         || old.pg.is_merged(old.pg_num, new.pg_num)
 }

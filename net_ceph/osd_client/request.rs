@@ -7,6 +7,7 @@
 
 use super::group::Group;
 use super::params::Params;
+use super::placed::PlacedMap;
 use super::placement::{must_resend, place, Refusal, Target, Why};
 use super::session::Session;
 use super::waiting::Seat;
@@ -17,7 +18,6 @@ use crate::messenger::{DataTarget, OutParts, Outgoing, COPY_MAX};
 use crate::proto::error::ProtoError;
 use crate::proto::msg::PRIO_DEFAULT;
 use crate::proto::osd_op::{flags, HObject, Locator, OsdOpRequest, SnapContext, SpgId};
-use crate::proto::osdmap::OsdMap;
 use crate::proto::types::Timespec;
 use kernel::{
     new_mutex,
@@ -174,35 +174,19 @@ impl OsdRequest {
     }
 
     /// Finds out which OSD to send it to by `map`.
-    pub(super) fn place(&self, map: &OsdMap, abort_on_full: bool) -> Result<u32, Refusal> {
-        let mut guard = self.inner.lock();
-        let inner = &mut *guard;
-        place(
-            map,
-            &inner.params,
-            inner.flags,
-            inner.redirect,
-            abort_on_full,
-            &mut inner.target,
-        )
+    pub(super) fn place(&self, map: &PlacedMap, abort_on_full: bool) -> Result<u32, Refusal> {
+        let mut inner = self.inner.lock();
+        let target = inner.placed_by(map, abort_on_full)?;
+        inner.target = Some(target);
+        Ok(target.primary.osd)
     }
 
     /// Whether it must leave its session by `map`; if not, it is known to belong there by this map.
-    pub(super) fn must_leave(&self, map: &OsdMap, abort_on_full: bool) -> bool {
-        let mut guard = self.inner.lock();
-        let inner = &mut *guard;
-        let mut new = None;
-        let placed = place(
-            map,
-            &inner.params,
-            inner.flags,
-            inner.redirect,
-            abort_on_full,
-            &mut new,
-        );
-        match (&inner.target, &new) {
-            (Some(old), Some(to)) if placed.is_ok() && !must_resend(map, old, to) => {
-                inner.target = new;
+    pub(super) fn must_leave(&self, map: &PlacedMap, abort_on_full: bool) -> bool {
+        let mut inner = self.inner.lock();
+        match (&inner.target, inner.placed_by(map, abort_on_full)) {
+            (Some(old), Ok(new)) if !must_resend(map.map(), old, &new) => {
+                inner.target = Some(new);
                 false
             }
             _ => true,
@@ -379,6 +363,10 @@ impl Inner {
             output: KVVec::new(),
             completion: None,
         }
+    }
+
+    fn placed_by(&self, map: &PlacedMap, abort_on_full: bool) -> Result<Target, Refusal> {
+        place(map, &self.params, self.flags, self.redirect, abort_on_full)
     }
 
     /// The place of its own that `len` bytes of output have.

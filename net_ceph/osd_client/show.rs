@@ -20,20 +20,21 @@ impl OsdClient {
             count += self.session(osd).map_or(0, |s| s.lock().inflight.len());
         }
         writeln!(f, "REQUESTS {count} homeless {}", self.waiting.len())?;
+        let map = self.osdmap();
         let mut result = Ok(());
         for osd in 0..slots {
             if let Some(session) = self.session(osd) {
                 for (_, req) in session.lock().inflight.iter() {
-                    result = result.and_then(|()| show_request(req, Some(osd), f));
+                    result = result.and_then(|()| show_request(req, Some(osd), map.as_deref(), f));
                 }
             }
         }
-        self.waiting
-            .for_each(|req| result = result.and_then(|()| show_request(req, None, f)));
+        self.waiting.for_each(|req| {
+            result = result.and_then(|()| show_request(req, None, map.as_deref(), f))
+        });
         result?;
 
         writeln!(f, "LINGER REQUESTS")?;
-        let map = self.osdmap();
         let mut i = 0;
         while let Some(linger) = self.linger_at(i) {
             show_linger(&linger, map.as_deref(), f)?;
@@ -50,16 +51,23 @@ impl OsdClient {
     }
 }
 
-fn show_request(req: &OsdRequest, osd: Option<u32>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn show_request(
+    req: &OsdRequest,
+    osd: Option<u32>,
+    map: Option<&OsdMap>,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     let inner = req.lock();
     write!(f, "{}\t", inner.tid)?;
     match osd {
         Some(osd) => write!(f, "osd{osd}\t")?,
         None => write!(f, "osd-1\t")?,
     }
-    if let Some(target) = &inner.target {
+    let target = inner.target.as_ref();
+    let placement = target.and_then(|t| map?.pg_to_up_acting(t.pg).ok());
+    if let (Some(target), Some(placement)) = (target, placement) {
         write!(f, "{}.{:x}\t", target.pg.pool, target.pg.seed)?;
-        show_placement(&target.placement, f)?;
+        show_placement(&placement, f)?;
         write!(f, "e{}\t", target.epoch)?;
     } else {
         write!(f, "{}.-\t[]/-1\t[]/-1\te0\t", inner.params.pool)?;

@@ -61,8 +61,9 @@ impl OsdClient {
         if self.is_stopped() {
             return;
         }
+        let arrived = self.arrived_maps(&mut self.moves.lock());
+        self.take_over_maps(arrived);
         let mut timers = self.moves.lock();
-        self.take_over_maps(&mut timers);
         let mut soon = self.retry(&mut timers);
         let now = boot_ns();
         let due = now >= timers.next_tick;

@@ -134,9 +134,8 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             lock.acquire_now(image.options.lock_timeout)
                 .inspect_err(|e| {
                     pr_warn!(
-                        "rbd{}: failed to acquire exclusive lock: {}\n",
-                        image.device(),
-                        e.to_errno()
+                        "rbd{}: failed to acquire exclusive lock: {e:?}\n",
+                        image.device()
                     );
                     image.close();
                 })?;
@@ -144,7 +143,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     } else if image.is_snapshot() && image.head().parent.is_none() {
         // What is copied up to a snapshot, and when it loses its parent, we would not be told.
         if let Err(e) = image.open_object_map() {
-            pr_warn!("rbd{}: object map: {}\n", image.device(), e.to_errno());
+            pr_warn!("rbd{}: object map: {e:?}\n", image.device());
         }
     }
     Ok(image)

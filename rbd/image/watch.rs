@@ -152,11 +152,7 @@ impl Watcher {
                 }
             }
             Err(e) => {
-                pr_warn!(
-                    "rbd{}: failed to watch again: {}\n",
-                    image.device(),
-                    e.to_errno()
-                );
+                pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());
                 if may_pass(e) {
                     self.state.lock().broken = true;
                     queue(self, RETRY_DELAY);
@@ -179,7 +175,7 @@ impl Watcher {
             return;
         };
         if !failed_before {
-            pr_warn!("rbd{}: refresh failed: {}\n", image.device(), e.to_errno());
+            pr_warn!("rbd{}: refresh failed: {e:?}\n", image.device());
         }
         if may_pass(e) {
             state.stale = true;
@@ -214,7 +210,7 @@ impl Watcher {
         if let Some(watch) = &*self.watch.lock() {
             if let Err(e) = watch.ack(notify_id, answer) {
                 // Whoever notified us goes on when its time is over.
-                pr_warn!("rbd{}: notification: {}\n", image.device(), e.to_errno());
+                pr_warn!("rbd{}: notification: {e:?}\n", image.device());
             }
         }
     }
@@ -275,7 +271,7 @@ impl WatchEvents for Events {
         let mut state = self.0.state.lock();
         state.broken = true;
         if let Some(image) = &state.image {
-            pr_warn!("rbd{}: watch: {}\n", image.device(), err.to_errno());
+            pr_warn!("rbd{}: watch: {err:?}\n", image.device());
         }
         drop(state);
         queue(&self.0, 0);

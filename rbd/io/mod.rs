@@ -148,12 +148,11 @@ fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last
     if let Err(e) = submit(image, rq, View::new(image, pass), last, &mut held_back) {
         if !image.is_aborted() {
             pr_warn!(
-                "rbd{}: {:?} {:x} at {:x} result {}\n",
+                "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
                 image.device(),
                 rq.op(),
                 rq.len(),
-                rq.offset(),
-                e.to_errno()
+                rq.offset()
             );
         }
         rq.finish(Err(e));

@@ -587,13 +587,10 @@ impl Running {
             }
             (_, Err(e)) if !self.me.image.is_aborted() => {
                 pr_warn!(
-                    "rbd{}: {} at objno {} {}~{} result {}\n",
+                    "rbd{}: object {:016x}: {:?}: {e:?}\n",
                     self.me.image.device(),
-                    self.want,
                     self.extent.object,
-                    self.extent.offset,
-                    self.extent.length,
-                    e.to_errno()
+                    self.op
                 );
             }
             _ => {}

@@ -77,11 +77,7 @@ impl Announcer {
         };
         if let Err(e) = self.header.announce(what, handle) {
             // They will find out.
-            pr_warn!(
-                "rbd{}: lock {what:?}: not told: {}\n",
-                self.device,
-                e.to_errno()
-            );
+            pr_warn!("rbd{}: lock {what:?}: not told: {e:?}\n", self.device);
         }
     }
 }

@@ -53,9 +53,8 @@ impl SnapMap<'_> {
             return Err(why);
         }
         pr_warn!(
-            "snapshot {}: its object map cannot be updated: {}\n",
-            self.snapid,
-            why.to_errno()
+            "snapshot {}: its object map cannot be updated: {why:?}\n",
+            self.snapid
         );
         match flag_invalid(
             self.io,

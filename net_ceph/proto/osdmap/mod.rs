@@ -28,7 +28,7 @@ pub use super::crush::ITEM_NONE;
 pub use flags::{map_flag, osd_state, pool_flag, AFFINITY_DEFAULT, WEIGHT_IN};
 pub use incremental::Incremental;
 pub use name_hash::ObjectHash;
-pub use osd_set::{Interval, OsdSet, Placement, MAX_PG_SIZE, NO_SHARD};
+pub use osd_set::{Interval, OsdSet, Placement, Primary, MAX_PG_SIZE, NO_SHARD};
 pub use pg::{PgId, RawPg};
 pub use pool::{Pool, PoolKind};
 

@@ -131,27 +131,29 @@ pub struct Placement {
     pub acting_primary: Option<u32>,
 }
 
-impl Placement {
-    /// Whether an ordinary request must go elsewhere, or again, at the epoch of `new`: the primary or its
-    /// place changed (Ceph `src/osd/OSDMap.cc`, `primary_changed_broken`, the rule that clients follow).
-    pub fn primary_changed(&self, new: &Self) -> bool {
-        if self.acting.is_empty() && new.acting.is_empty() {
-            return false;
-        }
-        let rank = |p: &Self| p.acting_primary.and_then(|osd| p.acting.place(osd));
-        self.acting.is_empty() != new.acting.is_empty()
-            || self.acting_primary != new.acting_primary
-            || rank(self) != rank(new)
-    }
+/// The OSD to which clients talk about a PG. An ordinary request must go elsewhere, or again, when any of
+/// this changes (Ceph `src/osd/OSDMap.cc`, `primary_changed_broken`, the rule that clients follow).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Primary {
+    /// The OSD.
+    pub osd: u32,
+    /// The shard that it holds, [`NO_SHARD`] in a replicated pool.
+    pub shard: i8,
+    /// Its place among the acting OSDs, if it is one of them.
+    pub rank: Option<u8>,
+}
 
-    /// The shard that the acting primary holds, [`NO_SHARD`] in a replicated pool; `None` without a
-    /// primary.
-    pub fn primary_shard(&self, pool: &Pool) -> Option<i8> {
-        if pool.can_shift_osds() {
-            return Some(NO_SHARD);
-        }
-        let place = self.acting.place(self.acting_primary?)?;
-        i8::try_from(place).ok()
+impl Placement {
+    /// The acting primary; `None` if there is none, or if it holds no shard of an erasure-coded pool.
+    pub fn primary(&self, pool: &Pool) -> Option<Primary> {
+        let osd = self.acting_primary?;
+        let rank = self.acting.place(osd).and_then(|i| u8::try_from(i).ok());
+        let shard = if pool.can_shift_osds() {
+            NO_SHARD
+        } else {
+            i8::try_from(rank?).ok()?
+        };
+        Some(Primary { osd, shard, rank })
     }
 }
 

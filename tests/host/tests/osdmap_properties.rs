@@ -4,7 +4,8 @@
 
 use ceph_proto_host::proto::error::Reason;
 use ceph_proto_host::proto::osdmap::{
-    Incremental, Interval, ObjectHash, OsdMap, OsdSet, PgId, Placement, ITEM_NONE, MAX_PG_SIZE,
+    Incremental, Interval, ObjectHash, OsdMap, OsdSet, PgId, Placement, PoolKind, ITEM_NONE,
+    MAX_PG_SIZE, NO_SHARD,
 };
 use ceph_proto_host::rust_crypto::crc32c;
 use kernel::alloc::fail_after;
@@ -228,17 +229,25 @@ fn placed(acting: &[i32], primary: Option<u32>) -> Placement {
 
 #[test]
 fn ordinary_requests_follow_the_primary() {
-    let old = placed(&[3, 1, 2], Some(3));
-    assert!(!old.primary_changed(&old));
-    // Replicas come and go.
-    assert!(!old.primary_changed(&placed(&[3, 5, 2], Some(3))));
-    assert!(!old.primary_changed(&placed(&[3], Some(3))));
-    // The primary goes, or holds another shard.
-    assert!(old.primary_changed(&placed(&[1, 3, 2], Some(1))));
-    assert!(old.primary_changed(&placed(&[1, 3, 2], Some(3))));
-    assert!(old.primary_changed(&placed(&[], None)));
-    assert!(placed(&[], None).primary_changed(&old));
-    assert!(!placed(&[], None).primary_changed(&placed(&[], None)));
+    let map = OsdMap::decode(&step(28).0, crc32c).unwrap();
+    let of = |kind| map.pools().iter().find(|p| p.kind == kind).unwrap();
+    let (copies, shards) = (of(PoolKind::Replicated), of(PoolKind::Erasure));
+    for pool in [copies, shards] {
+        let at = |acting: &[i32], primary| placed(acting, primary).primary(pool);
+        let old = at(&[3, 1, 2], Some(3));
+        assert!(old.is_some());
+        // Replicas come and go.
+        assert_eq!(old, at(&[3, 5, 2], Some(3)));
+        assert_eq!(old, at(&[3], Some(3)));
+        // The primary goes, or holds another shard.
+        assert_ne!(old, at(&[1, 3, 2], Some(1)));
+        assert_ne!(old, at(&[1, 3, 2], Some(3)));
+        assert_eq!(None, at(&[], None));
+    }
+    // A primary by decree that holds nothing cannot say which shard is meant.
+    assert_eq!(None, placed(&[3, 1], Some(7)).primary(shards));
+    let lone = placed(&[3, 1], Some(7)).primary(copies).unwrap();
+    assert_eq!((7, NO_SHARD, None), (lone.osd, lone.shard, lone.rank));
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl Client {
             spg: SpgId {
                 pool: pg.pool,
                 seed: pg.seed,
-                shard: placement.primary_shard(pool).unwrap(),
+                shard: placement.primary(pool).unwrap().shard,
             },
             hash: raw.seed,
             epoch: map.epoch(),

@@ -123,7 +123,7 @@ impl KeyStore for KernelKeys {
         let description = CStr::from_bytes_with_nul(&description).map_err(|_| EINVAL)?;
         // What keyrings say does not fit the control file: the log has it.
         key_type::request(description).map_err(|e| {
-            pr_err!("keyring: {e:?}\n");
+            pr_err!("keyring: {}\n", e.to_errno());
             EPERM
         })
     }

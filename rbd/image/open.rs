@@ -134,8 +134,9 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             lock.acquire_now(image.options.lock_timeout)
                 .inspect_err(|e| {
                     pr_warn!(
-                        "rbd{}: failed to acquire exclusive lock: {e:?}\n",
-                        image.device()
+                        "rbd{}: failed to acquire exclusive lock: {}\n",
+                        image.device(),
+                        e.to_errno()
                     );
                     image.close();
                 })?;
@@ -143,7 +144,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     } else if image.is_snapshot() && image.head().parent.is_none() {
         // What is copied up to a snapshot, and when it loses its parent, we would not be told.
         if let Err(e) = image.open_object_map() {
-            pr_warn!("rbd{}: object map: {e:?}\n", image.device());
+            pr_warn!("rbd{}: object map: {}\n", image.device(), e.to_errno());
         }
     }
     Ok(image)

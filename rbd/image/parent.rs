@@ -134,7 +134,7 @@ impl Begun {
         let pool = copy(map.pool_name(spec.pool).unwrap_or_default().as_bytes())?;
         let io = IoCtx::new(client.osd(), group, spec.pool, &spec.namespace)?;
         let header = Header::new(io, copy(&spec.image_id)?)?;
-        let failed = |e: &Error| pr_warn!("parent {spec}: cannot be opened: {e:?}\n");
+        let failed = |e: &Error| pr_warn!("parent {spec}: cannot be opened: {}\n", e.to_errno());
         let source =
             Source::read(&header, client, &spec, spec.snap_id, true).inspect_err(failed)?;
         let (size, parent) = header

@@ -152,7 +152,11 @@ impl Watcher {
                 }
             }
             Err(e) => {
-                pr_warn!("rbd{}: failed to watch again: {e:?}\n", image.device());
+                pr_warn!(
+                    "rbd{}: failed to watch again: {}\n",
+                    image.device(),
+                    e.to_errno()
+                );
                 if may_pass(e) {
                     self.state.lock().broken = true;
                     queue(self, RETRY_DELAY);
@@ -175,7 +179,7 @@ impl Watcher {
             return;
         };
         if !failed_before {
-            pr_warn!("rbd{}: refresh failed: {e:?}\n", image.device());
+            pr_warn!("rbd{}: refresh failed: {}\n", image.device(), e.to_errno());
         }
         if may_pass(e) {
             state.stale = true;
@@ -210,7 +214,7 @@ impl Watcher {
         if let Some(watch) = &*self.watch.lock() {
             if let Err(e) = watch.ack(notify_id, answer) {
                 // Whoever notified us goes on when its time is over.
-                pr_warn!("rbd{}: notification: {e:?}\n", image.device());
+                pr_warn!("rbd{}: notification: {}\n", image.device(), e.to_errno());
             }
         }
     }
@@ -271,7 +275,7 @@ impl WatchEvents for Events {
         let mut state = self.0.state.lock();
         state.broken = true;
         if let Some(image) = &state.image {
-            pr_warn!("rbd{}: watch: {err:?}\n", image.device());
+            pr_warn!("rbd{}: watch: {}\n", image.device(), err.to_errno());
         }
         drop(state);
         queue(&self.0, 0);

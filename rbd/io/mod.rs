@@ -148,11 +148,12 @@ fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last
     if let Err(e) = submit(image, rq, View::new(image, pass), last, &mut held_back) {
         if !image.is_aborted() {
             pr_warn!(
-                "rbd{}: {:?} {:#x} at {:#x}: {e:?}\n",
+                "rbd{}: {:?} {:x} at {:x} result {}\n",
                 image.device(),
                 rq.op(),
                 rq.len(),
-                rq.offset()
+                rq.offset(),
+                e.to_errno()
             );
         }
         rq.finish(Err(e));

@@ -587,10 +587,13 @@ impl Running {
             }
             (_, Err(e)) if !self.me.image.is_aborted() => {
                 pr_warn!(
-                    "rbd{}: object {:016x}: {:?}: {e:?}\n",
+                    "rbd{}: {} at objno {} {}~{} result {}\n",
                     self.me.image.device(),
+                    self.want,
                     self.extent.object,
-                    self.op
+                    self.extent.offset,
+                    self.extent.length,
+                    e.to_errno()
                 );
             }
             _ => {}

@@ -6,6 +6,7 @@
 //! `drivers/block/rbd.c`, `rbd_obj_init_discard` and the `…_setup_…_ops` beside it), as what they
 //! leave in the cluster is seen by other clients.
 
+use kernel::fmt;
 use net_ceph::proto::striper::ObjectExtent;
 
 /// What an image request wants.
@@ -19,6 +20,18 @@ pub enum Want {
     Discard,
     /// Zeroes, whatever it takes.
     Zero,
+}
+
+/// In the words of the C driver's messages.
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Discard => "discard",
+            Self::Zero => "zeroout",
+        })
+    }
 }
 
 /// An operation on an object. Offsets and lengths are bytes of the object.

@@ -77,7 +77,11 @@ impl Announcer {
         };
         if let Err(e) = self.header.announce(what, handle) {
             // They will find out.
-            pr_warn!("rbd{}: lock {what:?}: not told: {e:?}\n", self.device);
+            pr_warn!(
+                "rbd{}: lock {what:?}: not told: {}\n",
+                self.device,
+                e.to_errno()
+            );
         }
     }
 }

@@ -351,7 +351,11 @@ impl<U: LockUser> ExclusiveLock<U> {
         let count = self.waiting.lock().len();
         let called = self.answer_caller(Err(err));
         if count != 0 || called {
-            pr_warn!("rbd{}: no exclusive lock: {err:?}\n", self.device);
+            pr_warn!(
+                "rbd{}: no exclusive lock: {}\n",
+                self.device,
+                err.to_errno()
+            );
         }
         for _ in 0..count {
             let io = self.waiting.lock().pop();
@@ -431,7 +435,7 @@ impl<U: LockUser> ExclusiveLock<U> {
                 | Done::Watched(Err(e))
                 | Done::Asked(Err(e)),
             ) if self.header.io.group().cancelled().is_none() => {
-                pr_warn!("rbd{device}: lock: {action:?}: {e:?}\n");
+                pr_warn!("rbd{device}: lock: {action:?}: {}\n", e.to_errno());
             }
             _ => {}
         }

@@ -46,8 +46,9 @@ pub(super) fn lock(io: &IoCtx, name: &[u8]) -> Result {
             // We have it: an answer was lost, or it was not unlocked.
             Err(EEXIST) => return Ok(()),
             result => {
-                return result
-                    .inspect_err(|e| pr_warn!("{}: cannot be locked: {e:?}\n", Shown(name)))
+                return result.inspect_err(|e| {
+                    pr_warn!("{}: cannot be locked: {}\n", Shown(name), e.to_errno())
+                })
             }
         }
     }
@@ -103,7 +104,7 @@ pub(super) fn unlock(io: &IoCtx, name: &[u8]) {
     match unlocked {
         // It was taken from us, or removed with the image.
         Ok(()) | Err(ENOENT) => {}
-        Err(e) => pr_warn!("{}: cannot be unlocked: {e:?}\n", Shown(name)),
+        Err(e) => pr_warn!("{}: cannot be unlocked: {}\n", Shown(name), e.to_errno()),
     }
 }
 

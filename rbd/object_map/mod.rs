@@ -288,8 +288,9 @@ impl<W: Waiter> ObjectMap<W> {
         }
         flag_invalid(&self.io, &self.header, self.snapid, self.invalid_flags)?;
         pr_warn!(
-            "{}: an update failed ({why:?}): flagged invalid\n",
-            Shown(&self.name)
+            "{}: an update failed ({}): flagged invalid\n",
+            Shown(&self.name),
+            why.to_errno()
         );
         self.distrust();
         Ok(())
@@ -358,7 +359,7 @@ fn invalid_flags(fast_diff: bool) -> u64 {
 fn load(io: &IoCtx, name: &[u8], objects: u64) -> Result<Bits> {
     let output = io
         .call(name, rbd::CLASS, method::LOAD, &[], MAX_OUTPUT)
-        .inspect_err(|e| pr_warn!("{}: cannot be loaded: {e:?}\n", Shown(name)))?;
+        .inspect_err(|e| pr_warn!("{}: cannot be loaded: {}\n", Shown(name), e.to_errno()))?;
     let bits = Bits::new(output).map_err(|e| {
         pr_warn!("{}: {e}\n", Shown(name));
         e.to_errno()
@@ -405,8 +406,9 @@ fn flag_invalid(io: &IoCtx, header: &[u8], snapid: u64, invalid_flags: u64) -> R
     )
     .inspect_err(|e| {
         pr_warn!(
-            "{}: object map cannot be flagged invalid: {e:?}\n",
-            Shown(header)
+            "{}: object map cannot be flagged invalid: {}\n",
+            Shown(header),
+            e.to_errno()
         )
     })
 }

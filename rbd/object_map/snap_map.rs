@@ -53,8 +53,9 @@ impl SnapMap<'_> {
             return Err(why);
         }
         pr_warn!(
-            "snapshot {}: its object map cannot be updated: {why:?}\n",
-            self.snapid
+            "snapshot {}: its object map cannot be updated: {}\n",
+            self.snapid,
+            why.to_errno()
         );
         match flag_invalid(
             self.io,

@@ -187,6 +187,7 @@ impl Client {
             nodelay: options.tcp_nodelay,
             data_crc: options.crc,
             sign_messages: options.sign_messages,
+            rx_bounce: options.rxbounce,
             con_modes: &[CON_MODE_CRC],
             netns: netns.clone(),
         };

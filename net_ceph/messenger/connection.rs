@@ -181,7 +181,7 @@ impl Connection {
             auth,
             session: None,
             socket: None,
-            rx: Receive::new()?,
+            rx: Receive::new(messenger.config.rx_bounce)?,
             tx: Transmit::new()?,
             peer: EntityAddr::BLANK,
             backoff_ms: 0,

@@ -49,6 +49,9 @@ pub struct MessengerConfig {
     pub data_crc: bool,
     /// Sign messages where the peer can (msgr1), and require that it can.
     pub sign_messages: bool,
+    /// Receive data into a buffer of the connection first, so that whoever writes to the memory that they
+    /// are for does not break their checksum.
+    pub rx_bounce: bool,
     /// msgr2: connection modes, best first (`CON_MODE_*`).
     pub con_modes: &'static [u32],
     /// Where the sockets live.

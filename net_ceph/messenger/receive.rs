@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The receiving half of a connection: a buffer that takes several small messages per call, and the
-//! data segment in progress, which goes straight to its place.
+//! data segment in progress, which goes straight to its place, or by a bounce buffer.
 
 use super::connection::Events;
 use super::DataTarget;
@@ -19,6 +19,8 @@ const BUFFER: usize = 16 * 1024;
 const ROOM: usize = 512;
 /// A data segment in memory of ours grows by at most this much ahead of the bytes received.
 const DATA_STEP: usize = 64 * 1024;
+/// Size of the bounce buffer, where there is one.
+const BOUNCE: usize = 32 * 1024;
 
 /// Where the bytes of the data segment in progress go.
 enum Place {
@@ -46,6 +48,9 @@ pub(super) struct Receive {
     start: usize,
     end: usize,
     pending: Option<Pending>,
+    /// Where data for others' memory are received and checked before they are copied there, so that it
+    /// does not matter who writes to that memory meanwhile. Empty: they are received in place.
+    bounce: KVVec<u8>,
 }
 
 /// What became of reading data.
@@ -59,12 +64,15 @@ pub(super) enum DataState {
 }
 
 impl Receive {
-    pub(super) fn new() -> Result<Self> {
+    /// With a bounce buffer, if `bounce`. Allocates.
+    pub(super) fn new(bounce: bool) -> Result<Self> {
+        let bounce = if bounce { BOUNCE } else { 0 };
         Ok(Self {
             buf: KVVec::from_elem(0, BUFFER, GFP_KERNEL)?,
             start: 0,
             end: 0,
             pending: None,
+            bounce: KVVec::from_elem(0, bounce, GFP_KERNEL)?,
         })
     }
 
@@ -136,7 +144,7 @@ impl Receive {
             self.start = until;
         }
         while pending.left > 0 {
-            match pending.receive(socket) {
+            match pending.receive(socket, &mut self.bounce) {
                 Ok(0) => return Err(ECONNRESET),
                 Ok(_) => {}
                 Err(e) if e == EAGAIN => return Ok(DataState::Blocked),
@@ -222,10 +230,16 @@ impl Pending {
         Ok(())
     }
 
-    /// Receives straight into place.
-    fn receive(&mut self, socket: &Socket<Events>) -> Result<usize> {
+    /// Receives straight into place, or through `bounce`.
+    fn receive(&mut self, socket: &Socket<Events>, bounce: &mut [u8]) -> Result<usize> {
         let discard = matches!(self.place, Place::Discard(_));
         let n = match &mut self.place {
+            Place::Cursor(_) if !bounce.is_empty() => {
+                let len = bounce.len().min(self.left);
+                let n = socket.recv(bounce.get_mut(..len).unwrap_or(&mut []))?;
+                self.take(bounce.get(..n).unwrap_or(&[]))?;
+                return Ok(n);
+            }
             Place::Cursor(cursor) => {
                 let before = cursor.clone();
                 let n = socket.recv_data(cursor, self.left)?;

@@ -297,9 +297,6 @@ impl Options {
             ReadFromReplica::Balance => return refuse(b"read_from_replica=balance"),
             ReadFromReplica::Localize => return refuse(b"read_from_replica=localize"),
         }
-        if self.rxbounce {
-            return refuse(b"rxbounce");
-        }
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::table::{offset, skip_each};
 use super::super::wire::Decoder;
+use super::names::Names;
 use super::{Algorithm, ArgGroup, Bucket, ChooseArg, CrushMap, Rule, Step, Tunables};
 use kernel::prelude::*;
 
@@ -18,7 +19,7 @@ const HASH_RJENKINS1: u8 = 0;
 const MAX_COUNT: usize = 1 << 28;
 
 impl CrushMap {
-    /// Decodes a map. Names, device classes and shadow-tree links are passed over. May sleep.
+    /// Decodes a map. Names of devices and rules, device classes and shadow-tree links are passed over. May sleep.
     pub fn decode(buf: &[u8]) -> ProtoResult<Self> {
         let d = &mut Decoder::new(buf);
         let magic = d.u32("crush: magic")?;
@@ -41,6 +42,8 @@ impl CrushMap {
             groups: KVVec::new(),
             args: KVVec::new(),
             arg_words: KVVec::new(),
+            type_names: Names::default(),
+            bucket_names: Names::default(),
         };
         for index in 0..max_buckets {
             map.decode_bucket(d, index)?;
@@ -48,13 +51,9 @@ impl CrushMap {
         for _ in 0..max_rules {
             map.decode_rule(d)?;
         }
-        for step in [
-            "crush: type names",
-            "crush: item names",
-            "crush: rule names",
-        ] {
-            skip_named(d, step)?;
-        }
+        map.type_names = Names::decode(d, "crush: type names", |_| true)?;
+        map.bucket_names = Names::decode(d, "crush: item names", |id| id < 0)?;
+        skip_named(d, "crush: rule names")?;
         map.decode_tunables(d)?;
         if !d.is_empty() {
             skip_each(d, "crush: item classes", |d| d.skip(8, "crush: item class"))?;

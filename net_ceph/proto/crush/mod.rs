@@ -15,10 +15,14 @@ mod decode;
 pub mod hash;
 mod ln;
 mod mapper;
+mod names;
 
 use super::error::ProtoResult;
 use super::table::copy_of;
 use kernel::prelude::*;
+use names::Names;
+
+pub use names::Localities;
 
 /// A position of a result that holds no device (Ceph `CRUSH_ITEM_NONE`).
 pub const ITEM_NONE: i32 = 0x7fff_ffff;
@@ -133,6 +137,9 @@ pub struct CrushMap {
     groups: KVVec<ArgGroup>,
     args: KVVec<ChooseArg>,
     arg_words: KVVec<u32>,
+    type_names: Names,
+    /// Without those of devices.
+    bucket_names: Names,
 }
 
 impl CrushMap {
@@ -149,6 +156,8 @@ impl CrushMap {
             groups: copy_of(&self.groups)?,
             args: copy_of(&self.args)?,
             arg_words: copy_of(&self.arg_words)?,
+            type_names: self.type_names.try_clone()?,
+            bucket_names: self.bucket_names.try_clone()?,
         })
     }
 

@@ -5,7 +5,7 @@
 //! A wrapper section holds the section for clients, the section for OSDs, and a checksum of both. Of
 //! the second only the blocklists are of interest.
 
-use super::super::crush::CrushMap;
+use super::super::crush::{CrushMap, Localities};
 use super::super::crypto::Crc32c;
 use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::table::skip_each;
@@ -128,7 +128,11 @@ impl OsdMap {
         }
         let pg_upmap_primaries = table(d, 10, Shape::One, "osdmap: pg_upmap_primaries")?;
 
-        let (blocklist, range_blocklist) = decode_blocklists(parts.osd_v, &mut parts.osd)?;
+        let ForOsds {
+            blocklist,
+            range_blocklist,
+            require_osd_release,
+        } = ForOsds::decode(parts.osd_v, &mut parts.osd)?;
         Ok(Self {
             fsid,
             epoch,
@@ -146,10 +150,19 @@ impl OsdMap {
             pg_upmap_items,
             pg_upmap_primaries,
             crush,
+            localities: Localities::default(),
             blocklist,
             range_blocklist,
+            require_osd_release,
         })
     }
+}
+
+/// What clients use of the section for OSDs.
+struct ForOsds {
+    blocklist: blocklist::List,
+    range_blocklist: blocklist::List,
+    require_osd_release: u8,
 }
 
 impl OsdAddrs {
@@ -264,32 +277,40 @@ pub(super) fn skip_addrs(d: &mut Decoder<'_>, key: usize) -> ProtoResult {
     })
 }
 
-/// Reads both blocklists out of the OSDs' section. May sleep.
-fn decode_blocklists(
-    v: u8,
-    d: &mut Decoder<'_>,
-) -> ProtoResult<(blocklist::List, blocklist::List)> {
-    let step = "osdmap: OSD section";
-    skip_addrs(d, 0)?;
-    // osd_info_t: a version and six epochs
-    skip_each(d, step, |d| d.skip(1 + 6 * 4, step))?;
-    let entries = blocklist::decode_entries(d, Timespec::LEN, "osdmap: blocklist")?;
-    let list = blocklist::List::from_sorted(entries);
-    if v < 11 {
-        return Ok((list, blocklist::List::new()));
+impl ForOsds {
+    /// Reads the section, whose version is `v`. May sleep.
+    fn decode(v: u8, d: &mut Decoder<'_>) -> ProtoResult<Self> {
+        let step = "osdmap: OSD section";
+        skip_addrs(d, 0)?;
+        // osd_info_t: a version and six epochs
+        skip_each(d, step, |d| d.skip(1 + 6 * 4, step))?;
+        let entries = blocklist::decode_entries(d, Timespec::LEN, "osdmap: blocklist")?;
+        let mut this = Self {
+            blocklist: blocklist::List::from_sorted(entries),
+            range_blocklist: blocklist::List::new(),
+            require_osd_release: 0,
+        };
+        if v < 6 {
+            return Ok(this);
+        }
+        skip_addrs(d, 0)?;
+        d.skip(4, step)?; // cluster snapshot epoch
+        d.skip_blob(step)?; // cluster snapshot
+        skip_each(d, step, |d| d.skip(16, step))?; // uuids
+        skip_each(d, step, |d| d.skip_section(step))?; // osd_xinfo_t
+        skip_addrs(d, 0)?;
+        // Three ratios; the least client release.
+        d.skip(3 * 4 + 1, step)?;
+        this.require_osd_release = d.u8("osdmap: OSD release")?;
+        if v < 11 {
+            return Ok(this);
+        }
+        skip_snaps(d)?;
+        skip_each(d, step, |d| d.skip(8, step))?; // CRUSH node flags
+        skip_each(d, step, |d| d.skip(8, step))?; // device class flags
+        d.skip(1 + 4 * 4, step)?; // stretch mode
+        let ranges = blocklist::decode_entries(d, Timespec::LEN, "osdmap: range blocklist")?;
+        this.range_blocklist = blocklist::List::from_sorted(ranges);
+        Ok(this)
     }
-    skip_addrs(d, 0)?;
-    d.skip(4, step)?; // cluster snapshot epoch
-    d.skip_blob(step)?; // cluster snapshot
-    skip_each(d, step, |d| d.skip(16, step))?; // uuids
-    skip_each(d, step, |d| d.skip_section(step))?; // osd_xinfo_t
-    skip_addrs(d, 0)?;
-    // Three ratios; the least client and OSD releases.
-    d.skip(3 * 4 + 2, step)?;
-    skip_snaps(d)?;
-    skip_each(d, step, |d| d.skip(8, step))?; // CRUSH node flags
-    skip_each(d, step, |d| d.skip(8, step))?; // device class flags
-    d.skip(1 + 4 * 4, step)?; // stretch mode
-    let ranges = blocklist::decode_entries(d, Timespec::LEN, "osdmap: range blocklist")?;
-    Ok((list, blocklist::List::from_sorted(ranges)))
 }

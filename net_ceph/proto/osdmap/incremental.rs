@@ -19,6 +19,9 @@ use super::{osd_state, OsdAddrs, OsdMap, Pool, AFFINITY_DEFAULT};
 use crate::proto::sort::{sort, sort_by_key};
 use kernel::prelude::*;
 
+/// Stands for no change of the required OSD release.
+const SAME_RELEASE: u8 = 0xff;
+
 /// A decoded difference. It borrows the message it came in.
 pub struct Incremental<'a> {
     fsid: Fsid,
@@ -46,6 +49,7 @@ pub struct Incremental<'a> {
     pg_upmap_primaries: [PgTable; 2],
     blocklist: [KVVec<Entry>; 2],
     range_blocklist: [KVVec<Entry>; 2],
+    require_osd_release: Option<u8>,
 }
 
 impl<'a> Incremental<'a> {
@@ -112,7 +116,11 @@ impl<'a> Incremental<'a> {
         }
         let pg_upmap_primaries = changes(d, 9, Shape::One, "osdmap incremental: upmap primaries")?;
 
-        let [blocklist, range_blocklist] = decode_blocklists(parts.osd_v, &mut parts.osd)?;
+        let ForOsds {
+            blocklist,
+            range_blocklist,
+            require_osd_release,
+        } = ForOsds::decode(parts.osd_v, &mut parts.osd)?;
         Ok(Self {
             fsid,
             epoch,
@@ -137,6 +145,7 @@ impl<'a> Incremental<'a> {
             pg_upmap_primaries,
             blocklist,
             range_blocklist,
+            require_osd_release,
         })
     }
 
@@ -196,6 +205,7 @@ impl OsdMap {
         self.blocklist.apply(new, old)?;
         let [new, old] = &inc.range_blocklist;
         self.range_blocklist.apply(new, old)?;
+        self.require_osd_release = inc.require_osd_release.unwrap_or(self.require_osd_release);
         if !inc.crush.is_empty() {
             self.crush = CrushMap::decode(inc.crush)?;
         }
@@ -309,37 +319,56 @@ fn by_osd<T>(
     Ok(list)
 }
 
-/// Reads what both blocklists gain and lose out of the OSDs' section. May sleep.
-fn decode_blocklists(v: u8, d: &mut Decoder<'_>) -> ProtoResult<[[KVVec<Entry>; 2]; 2]> {
-    let step = "osdmap incremental: OSD section";
-    let pairs = |d: &mut Decoder<'_>, len| skip_each(d, step, |d| d.skip(len, step));
-    skip_addrs(d, 4)?;
-    pairs(d, 4 + 4)?; // up through
-    pairs(d, 4 + 8)?; // last clean intervals
-    pairs(d, 4 + 4)?; // lost
-    let both = |d: &mut Decoder<'_>, step| {
-        Ok::<_, ProtoError>([
-            decode_entries(d, Timespec::LEN, step)?,
-            decode_entries(d, 0, step)?,
-        ])
-    };
-    let blocklist = both(d, "osdmap incremental: blocklist")?;
-    if v < 11 {
-        return Ok([blocklist, [KVVec::new(), KVVec::new()]]);
+/// What the section for OSDs has for clients.
+struct ForOsds {
+    /// What it gains and loses.
+    blocklist: [KVVec<Entry>; 2],
+    range_blocklist: [KVVec<Entry>; 2],
+    require_osd_release: Option<u8>,
+}
+
+impl ForOsds {
+    /// Reads the section, whose version is `v`. May sleep.
+    fn decode(v: u8, d: &mut Decoder<'_>) -> ProtoResult<Self> {
+        let step = "osdmap incremental: OSD section";
+        let pairs = |d: &mut Decoder<'_>, len| skip_each(d, step, |d| d.skip(len, step));
+        skip_addrs(d, 4)?;
+        pairs(d, 4 + 4)?; // up through
+        pairs(d, 4 + 8)?; // last clean intervals
+        pairs(d, 4 + 4)?; // lost
+        let both = |d: &mut Decoder<'_>, step| {
+            Ok::<_, ProtoError>([
+                decode_entries(d, Timespec::LEN, step)?,
+                decode_entries(d, 0, step)?,
+            ])
+        };
+        let mut this = Self {
+            blocklist: both(d, "osdmap incremental: blocklist")?,
+            range_blocklist: [KVVec::new(), KVVec::new()],
+            require_osd_release: None,
+        };
+        if v < 6 {
+            return Ok(this);
+        }
+        skip_addrs(d, 4)?;
+        d.skip_blob(step)?; // cluster snapshot
+        pairs(d, 4 + 16)?; // uuids
+        skip_each(d, step, |d| {
+            d.skip(4, step)?;
+            d.skip_section(step) // osd_xinfo_t
+        })?;
+        skip_addrs(d, 4)?;
+        // Features; three ratios; the least client release.
+        d.skip(8 + 3 * 4 + 1, step)?;
+        let release = d.u8("osdmap incremental: OSD release")?;
+        this.require_osd_release = (release != SAME_RELEASE).then_some(release);
+        if v < 11 {
+            return Ok(this);
+        }
+        pairs(d, 4 + 4)?; // CRUSH node flags
+        pairs(d, 4 + 4)?; // device class flags
+        d.skip(1 + 4 * 4 + 1, step)?; // stretch mode
+        this.range_blocklist = both(d, "osdmap incremental: range blocklist")?;
+        Ok(this)
     }
-    skip_addrs(d, 4)?;
-    d.skip_blob(step)?; // cluster snapshot
-    pairs(d, 4 + 16)?; // uuids
-    skip_each(d, step, |d| {
-        d.skip(4, step)?;
-        d.skip_section(step) // osd_xinfo_t
-    })?;
-    skip_addrs(d, 4)?;
-    // Features; three ratios; the least client and OSD releases.
-    d.skip(8 + 3 * 4 + 2, step)?;
-    pairs(d, 4 + 4)?; // CRUSH node flags
-    pairs(d, 4 + 4)?; // device class flags
-    d.skip(1 + 4 * 4 + 1, step)?; // stretch mode
-    let ranges = both(d, "osdmap incremental: range blocklist")?;
-    Ok([blocklist, ranges])
 }

@@ -17,7 +17,7 @@ mod pg_table;
 mod placement;
 mod pool;
 
-use super::crush::CrushMap;
+use super::crush::{CrushMap, Localities};
 use super::error::ProtoResult;
 use super::table::copy_of;
 use super::types::{EntityAddr, Fsid, Timespec};
@@ -71,8 +71,12 @@ pub struct OsdMap {
     pg_upmap_items: PgTable,
     pg_upmap_primaries: PgTable,
     crush: CrushMap,
+    /// As of the last [`locate`](OsdMap::locate).
+    localities: Localities,
     blocklist: blocklist::List,
     range_blocklist: blocklist::List,
+    /// The release whose features all OSDs must have, by number (13: mimic, 14: nautilus...); 0: not known.
+    require_osd_release: u8,
 }
 
 impl OsdMap {
@@ -99,8 +103,10 @@ impl OsdMap {
             pg_upmap_items: self.pg_upmap_items.try_clone()?,
             pg_upmap_primaries: self.pg_upmap_primaries.try_clone()?,
             crush: self.crush.try_clone()?,
+            localities: self.localities.try_clone()?,
             blocklist: self.blocklist.try_clone()?,
             range_blocklist: self.range_blocklist.try_clone()?,
+            require_osd_release: self.require_osd_release,
         })
     }
 
@@ -191,6 +197,24 @@ impl OsdMap {
     /// Whether CRUSH gives the OSD any data.
     pub fn osd_is_in(&self, osd: u32) -> bool {
         self.osd_weight(osd) != 0
+    }
+
+    /// The release whose features all OSDs have, by number (14: nautilus, 15: octopus...); 0: not known.
+    pub const fn require_osd_release(&self) -> u8 {
+        self.require_osd_release
+    }
+
+    /// Finds out how near the OSDs are to the CRUSH buckets for which `is_place` holds, of the names of a
+    /// bucket's type and its own. To be done again with each map. May sleep.
+    pub fn locate(&mut self, is_place: impl Fn(&[u8], &[u8]) -> bool) -> ProtoResult {
+        self.localities = self.crush.localities(self.max_osd(), is_place)?;
+        Ok(())
+    }
+
+    /// How near the OSD is, as the number of a bucket type: less is nearer. `None`: it is not near, or nobody
+    /// [asked](Self::locate).
+    pub fn locality(&self, osd: u32) -> Option<u32> {
+        self.localities.of(osd)
     }
 
     /// Where the OSD serves msgr2 (`want_v2`) or msgr1; `None` if it never said.

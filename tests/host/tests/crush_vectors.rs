@@ -14,6 +14,40 @@ fn parse_set(text: &str) -> Vec<i32> {
     }
 }
 
+/// The numbers of bucket types in these maps.
+fn type_number(kind: &str) -> u32 {
+    let types = ["osd", "host", "rack", "root"];
+    types.iter().position(|&t| t == kind).unwrap() as u32
+}
+
+/// Compares the locality of a device, which lies in the buckets `above` (`TYPE:NAME`, from the nearest on), for
+/// every set of those as places.
+fn check_locality(map: &CrushMap, device: u32, above: &[&str], what: &str) -> usize {
+    let at = |chosen: u32| {
+        let is_place = |kind: &[u8], name: &[u8]| {
+            let place = format!(
+                "{}:{}",
+                String::from_utf8_lossy(kind),
+                String::from_utf8_lossy(name)
+            );
+            let i = above.iter().position(|a| *a == place);
+            i.is_some_and(|i| chosen & 1 << i != 0) || place == "host:nowhere"
+        };
+        map.localities(device + 1, is_place).unwrap().of(device)
+    };
+    let sets = 1u32 << above.len();
+    for chosen in 0..sets {
+        let nearest = above.get(chosen.trailing_zeros() as usize);
+        let want = nearest.map(|a| type_number(a.split(':').next().unwrap()));
+        assert_eq!(at(chosen), want, "{what}, places {chosen:b}");
+    }
+    assert!(above.len() > 1, "{what}");
+    // Other devices' places, and those that were not looked at.
+    let elsewhere = map.localities(device, |_, _| true).unwrap();
+    assert_eq!(elsewhere.of(device), None, "{what}");
+    sets as usize
+}
+
 /// Checks one map against its cases and returns how many placements were compared.
 fn check(map_file: &Path) -> usize {
     let name = map_file.display();
@@ -28,6 +62,11 @@ fn check(map_file: &Path) -> usize {
         if words[0] == "w" {
             let weight = words[2].trim_start_matches("0x");
             weights[words[1].parse::<usize>().unwrap()] = u32::from_str_radix(weight, 16).unwrap();
+            continue;
+        }
+        if let ["l", device, above @ ..] = words.as_slice() {
+            let what = format!("{name}: {line}");
+            compared += check_locality(&map, device.parse().unwrap(), above, &what);
             continue;
         }
         let ["r", rule, "n", size, "x", first, results @ ..] = words.as_slice() else {

@@ -253,7 +253,7 @@ fn unsupported_is_refused() {
         ("read_from_replica=no", true),
         ("read_from_replica=balance", false),
         ("read_from_replica=localize", false),
-        ("rxbounce", false),
+        ("rxbounce", true),
     ] {
         let got = options(text)
             .unwrap()

@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 /// Everything a client sees of a map, as text.
 fn describe(map: &OsdMap) -> Vec<String> {
     let mut out = vec![format!(
-        "epoch {} fsid {} flags {:#x} max_osd {} pool_max {} modified {:?}",
+        "epoch {} fsid {} flags {:#x} max_osd {} pool_max {} modified {:?} release {}",
         map.epoch(),
         map.fsid(),
         map.flags(),
         map.max_osd(),
         map.pool_max(),
-        map.modified()
+        map.modified(),
+        map.require_osd_release()
     )];
     out.extend(map.pools().iter().map(|p| format!("{p:?}")));
     out.extend((0..map.max_osd()).map(|o| {
@@ -192,8 +193,8 @@ fn numbered(folder: &Path, prefix: &str) -> BTreeMap<u32, PathBuf> {
     entries.filter_map(|p| Some((number(&p)?, p))).collect()
 }
 
-/// Walks a chain from its first full map to its last.
-fn check_chain(folder: &Path) {
+/// Walks a chain of a cluster of `release` from its first full map to its last.
+fn check_chain(folder: &Path, release: u8) {
     let fulls = numbered(folder, "full");
     let dumps = numbered(folder, "dump");
     let incs = numbered(folder, "inc");
@@ -232,6 +233,7 @@ fn check_chain(folder: &Path) {
         seen.extend((0..tables.len()).filter(|&i| tables[i] > 0));
     }
     assert!(objects > 10, "a chain without objects");
+    assert_eq!(map.require_osd_release(), release);
     println!("{}: epochs {first} to {last}", folder.display());
     assert_eq!(
         seen.len(),
@@ -246,12 +248,12 @@ fn vectors() -> PathBuf {
 
 #[test]
 fn reef() {
-    check_chain(&vectors().join("chain-18.2"));
+    check_chain(&vectors().join("chain-18.2"), 18);
 }
 
 #[test]
 fn tentacle() {
-    check_chain(&vectors().join("chain-20.2"));
+    check_chain(&vectors().join("chain-20.2"), 20);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use kernel::{prelude::*, sync::Arc};
 use net_ceph::proto::{cls::rbd::feature, osd_op::NOSNAP};
 
 impl Image {
-    /// The exclusive lock, of an image that has one and is not mapped read-only.
+    /// The exclusive lock, of an image that is not mapped read-only.
     pub(crate) fn lock(&self) -> Option<&Arc<ExclusiveLock<Self>>> {
         self.lock.as_ref()
     }

@@ -69,7 +69,7 @@ pub(crate) struct Image {
     /// Held while the header is read: a later answer must not be replaced by an earlier one.
     #[pin]
     refreshing: Mutex<()>,
-    /// Of an image that has one, unless it is mapped read-only.
+    /// Unless it is mapped read-only.
     lock: Option<Arc<ExclusiveLock<Self>>>,
     /// While it is used. Held for a moment, by every request.
     #[pin]
@@ -242,7 +242,7 @@ impl Image {
     fn read_header(&self) -> Result {
         // Whoever is about to use the exclusive lock reads the header, too.
         let _noio = NoIoScope::enter();
-        let _order = self.refreshing.lock();
+        let order = self.refreshing.lock();
         let old = self.head();
         let head = Head::read(
             &self.header,
@@ -254,19 +254,18 @@ impl Image {
         if old.parent.is_some() && head.parent.is_none() {
             pr_info!("rbd{}: clone has been flattened\n", self.device());
         }
-        let enabled = head.features & !old.features;
-        if enabled & feature::EXCLUSIVE_LOCK != 0 && !self.read_only && self.lock.is_none() {
-            pr_warn!(
-                "rbd{}: exclusive-lock was enabled: used when the image is mapped again\n",
-                self.device()
-            );
-        }
+        let locked = head.features & feature::EXCLUSIVE_LOCK != 0;
         let replaced = core::mem::replace(&mut *self.head.lock(), head);
         drop(replaced);
         if old.size != size {
             if let Some(disk) = &*self.disk.lock() {
                 disk.set(size);
             }
+        }
+        drop(order);
+        if let Some(lock) = self.lock.as_ref().filter(|_| locked) {
+            // Whoever enabled it waits until nothing is written without it any more.
+            lock.require();
         }
         Ok(())
     }

@@ -88,7 +88,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     }
 
     let lock = match &watching {
-        Some(watching) if head.features & feature::EXCLUSIVE_LOCK != 0 => {
+        Some(watching) => {
             let config = LockConfig {
                 device: id.number(),
                 io: header.io().clone(),
@@ -96,13 +96,14 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
                 gid: client.global_id(),
                 header: copy(header.object())?,
                 watch: watching.cookie().ok_or(EIO)?,
+                required: head.features & feature::EXCLUSIVE_LOCK != 0,
                 exclusive: options.exclusive,
                 timeout: options.lock_timeout,
                 capacity: tag_set::requests(options.queue_depth),
             };
             Some(ExclusiveLock::new(config, &queues.control)?)
         }
-        _ => None,
+        None => None,
     };
 
     let image = Arc::pin_init(

@@ -32,7 +32,7 @@ pub enum Action {
     Ask(u64),
     /// We have it: make ready to use what it protects. [`Done::Result`].
     Prepare,
-    /// Let what waits for it go on, and what comes.
+    /// Let what waits for it go on, and what comes: we have it, or the image has none.
     Open,
     /// Tell all watchers that we have it or had it, in the name of this handle.
     Announce(Announcement, u64),
@@ -96,6 +96,8 @@ pub enum Notice {
     WatchLost,
     /// We watch, with this handle.
     Watching(u64),
+    /// The image has the feature from now on.
+    Required,
     /// We were shut out, or the image is gone: this is why everything fails from now on.
     Gone(Error),
     /// The end of the mapping: everything that waits fails with this.

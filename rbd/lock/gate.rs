@@ -23,7 +23,7 @@ use net_ceph::abstractions::{
 /// The gate is open; the other bits count passes.
 const OPEN: u64 = 1 << 63;
 /// How often the end of all I/O is looked for, in milliseconds.
-const LOOK_EVERY: u32 = 10;
+pub(super) const LOOK_EVERY: u32 = 10;
 
 /// Whoever works behind the gate.
 pub(super) trait Keeper: Send + Sync {

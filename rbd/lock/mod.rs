@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The exclusive lock of an image: one client at a time writes.
+//! The exclusive lock of an image: one client at a time writes. Images without the feature have it, too, as they
+//! may get the feature: their I/O goes on without.
 //!
 //! - this file: the lock as the block driver uses it
 //! - [`state`]: the protocol, without I/O, in the words of [`event`]
@@ -22,7 +23,7 @@ pub use gate::Pass;
 
 use announcer::Announcer;
 use event::{Action, Done, Look, Notice, Reply};
-use gate::{Gate, Keeper};
+use gate::{Gate, Keeper, LOOK_EVERY};
 use header::Header;
 use kernel::{
     new_mutex, new_spinlock,
@@ -32,7 +33,7 @@ use kernel::{
 use net_ceph::{
     abstractions::{
         time::{boot_ns, msecs, secs, FOREVER},
-        wait::Event,
+        wait::{sleep_ms, Event},
         workqueue::Queue,
     },
     mon_client::MonClient,
@@ -83,6 +84,8 @@ pub struct LockConfig {
     pub header: KVec<u8>,
     /// The cookie of our watch on it.
     pub watch: u64,
+    /// The image has it; else I/O goes on without, until [`ExclusiveLock::require`] is called.
+    pub required: bool,
     /// Never give it up while mapped.
     pub exclusive: bool,
     /// Seconds that I/O waits for it; 0: no bound.
@@ -130,7 +133,7 @@ impl<U: LockUser> ExclusiveLock<U> {
     /// A lock that nobody has taken. `queue` runs what it does in the background. Allocates.
     pub fn new(config: LockConfig, queue: &Arc<Queue>) -> Result<Arc<Self>> {
         let LockConfig { device, gid, .. } = config;
-        let machine = Machine::new(gid, config.watch, config.exclusive);
+        let machine = Machine::new(gid, config.watch, config.exclusive, config.required);
         let timeout = u64::from(config.timeout).saturating_mul(MSEC_PER_SEC);
         let waiting = Waiting::new(config.capacity)?;
         let header = Header {
@@ -254,6 +257,21 @@ impl<U: LockUser> ExclusiveLock<U> {
     fn notice(&self, notice: Notice) {
         let _ = self.machine.lock().notice(notice);
         self.gate.kick();
+    }
+
+    /// The image has the lock from now on, as others know or will be told: what goes on without it comes to
+    /// its end first. On return it has, unless the mapping ends. Sleeps, for as long as that takes; not from
+    /// a [`LockUser`].
+    pub fn require(&self) {
+        if !self.machine.lock().is_free() {
+            return;
+        }
+        self.notice(Notice::Required);
+        let given_up =
+            || self.header.io.group().cancelled().is_some() || self.user.lock().is_none();
+        while self.machine.lock().is_free() && !given_up() {
+            sleep_ms(LOOK_EVERY);
+        }
     }
 
     /// Whether we have the lock, as far as we know.

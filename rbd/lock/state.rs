@@ -62,6 +62,12 @@ enum Why {
 /// Where we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// The image has no lock, yet: I/O is about to go on without.
+    Freeing,
+    /// It does.
+    Free,
+    /// The image has a lock from now on, or it is the end: what goes on without comes to its end.
+    Fencing,
     /// It is not ours; to be taken when wanted.
     Unlocked,
     /// The same, but not before this time, unless there is news.
@@ -102,6 +108,8 @@ pub struct Machine {
     gid: u64,
     /// Never give it up for others, and have it always once we had it.
     exclusive: bool,
+    /// The image has the lock.
+    required: bool,
     /// The handle of our watch, if it stands.
     watch: Option<u64>,
     /// The handle in the cookie of the lock that we have or try to take.
@@ -121,12 +129,18 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// For a mapping by the client `gid`, whose watch on the header has the cookie `watch`.
-    pub fn new(gid: u64, watch: u64, exclusive: bool) -> Self {
+    /// For a mapping by the client `gid`, whose watch on the header has the cookie `watch`. Unless `required`
+    /// I/O goes on without the lock, until it [is](Notice::Required).
+    pub fn new(gid: u64, watch: u64, exclusive: bool, required: bool) -> Self {
         Self {
-            state: State::Unlocked,
+            state: if required {
+                State::Unlocked
+            } else {
+                State::Freeing
+            },
             gid,
             exclusive,
+            required,
             watch: Some(watch),
             held: watch,
             left: [None; 2],
@@ -152,7 +166,10 @@ impl Machine {
             | State::Draining(_)
             | State::Concluding(_)
             | State::Unlocking(_) => true,
-            State::Unlocked
+            State::Freeing
+            | State::Free
+            | State::Fencing
+            | State::Unlocked
             | State::Resting(_)
             | State::Cleaning(_)
             | State::Locking
@@ -168,6 +185,11 @@ impl Machine {
         }
     }
 
+    /// Whether I/O may go on, or still does, without the lock.
+    pub fn is_free(&self) -> bool {
+        matches!(self.state, State::Freeing | State::Free | State::Fencing)
+    }
+
     /// Whether everything that could be done about the end of the mapping was done.
     pub fn has_ended(&self) -> bool {
         self.state == State::Ended
@@ -176,6 +198,7 @@ impl Machine {
     /// A word for the state.
     pub fn state_name(&self) -> &'static str {
         match self.state {
+            State::Freeing | State::Free | State::Fencing => "without",
             State::Unlocked => "unlocked",
             State::Resting(_) => "waiting",
             State::Cleaning(_) => "cleaning up",
@@ -202,6 +225,7 @@ impl Machine {
             Notice::Heard(n) => return self.heard(n),
             Notice::WatchLost => self.watch = None,
             Notice::Watching(handle) => self.watch = Some(handle),
+            Notice::Required => self.required = true,
             Notice::Gone(e) => self.gone = self.gone.or(Some(e)),
             Notice::End(e) => self.ending = self.ending.or(Some(e)),
         }
@@ -266,6 +290,13 @@ impl Machine {
         let state = self.state;
         let stay = |action| (state, Some(action));
         match state {
+            State::Freeing => (State::Free, Some(Action::Open)),
+            State::Free if self.required || self.ending.is_some() => {
+                (State::Fencing, Some(Action::Close))
+            }
+            State::Free => stay(Action::Rest { until: None }),
+            State::Fencing if look.drained => (State::Unlocked, None),
+            State::Fencing => self.step_draining(look),
             State::Unlocked | State::Resting(_) => self.step_unlocked(look),
             State::Cleaning(handle) => stay(Action::Unlock(handle)),
             State::Locking
@@ -298,11 +329,7 @@ impl Machine {
             }),
             State::Closing(why) => (State::Draining(why), Some(Action::Close)),
             State::Draining(why) if look.drained => (State::Concluding(why), None),
-            // What goes on may take long to end; what waits need not wait for that.
-            State::Draining(_) => match self.gone.or(self.ending) {
-                Some(e) if look.wanted => stay(Action::Fail(e)),
-                _ => stay(Action::Rest { until: None }),
-            },
+            State::Draining(_) => self.step_draining(look),
             State::Concluding(_) => stay(Action::Conclude),
             State::Unlocking(_) => stay(Action::Unlock(self.held)),
             State::Released(why) => self.step_released(why, look),
@@ -311,6 +338,15 @@ impl Machine {
                 _ => stay(Action::Rest { until: None }),
             },
         }
+    }
+
+    /// What goes on may take long to end; what waits need not wait for that.
+    fn step_draining(&self, look: Look) -> (State, Option<Action>) {
+        let action = match self.gone.or(self.ending) {
+            Some(e) if look.wanted => Action::Fail(e),
+            _ => Action::Rest { until: None },
+        };
+        (self.state, Some(action))
     }
 
     /// Nothing more can be had of the lock.
@@ -459,7 +495,10 @@ impl Machine {
                 State::Released(why)
             }
             // Nothing was to be done that has a result.
-            State::Unlocked
+            State::Freeing
+            | State::Free
+            | State::Fencing
+            | State::Unlocked
             | State::Resting(_)
             | State::Failing(_)
             | State::Opening

@@ -240,3 +240,53 @@ t_by_hand() {
 	write_at 0 || fail write
 	unmap
 }
+
+# The owner stands still, I/O waits for it, and full force does not.
+t_full_force_waiting() {
+	[ "$DRIVER" = rust ] || skip 'the C driver has no full-force'
+	locked_image lk12 4
+	peer lk12 '
+i.write(b"x" * 512, 0)
+open("pid.lk12", "w").write(str(os.getpid()))
+ready()
+os.kill(os.getpid(), signal.SIGSTOP)'
+	map lk12
+	dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err &
+	local dd=$! bound=11
+	sleep 3
+	kill -0 $dd || fail "the write ended: $(cat /run/err)"
+	grep -q waiting "/sys/kernel/debug/rbd/$ID/requests" || fail "debugfs shows: $(cat "/sys/kernel/debug/rbd/$ID/requests")"
+	if unmap_once "$ID"; then fail 'unmapped with a request that waits'; fi
+	eq "$ERRNO" EBUSY errno
+	local t=$SECONDS
+	if [ "$KERNEL_KIND" = debug ]; then bound=30; fi
+	unmap_once "$ID" full-force || fail "full force: $ERRNO"
+	[ $((SECONDS - t)) -le $bound ] || fail "full force took $((SECONDS - t)) s"
+	if wait $dd; then fail 'the write succeeded'; fi
+	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
+	# The owner lives, and has its lock.
+	[ -n "$(owner lk12)" ] || fail 'the lock is gone'
+	host "kill -KILL \$(cat $DATA/pid.lk12)"
+}
+
+# The feature comes while the image is mapped and written to: from then on the lock is taken.
+t_enabled_while_mapped() {
+	[ "$DRIVER" = rust ] || skip 'the C driver takes features for what never changes'
+	image lk13 4M --image-feature layering --object-size 256K
+	map lk13
+	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=1M \
+		--iodepth=4 --time_based --runtime=8 --rate_iops=60 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
+	local load=$!
+	sleep 2
+	eq "$(owner lk13)" '' 'owner before'
+	host 'rbd feature enable lk13 exclusive-lock object-map fast-diff' || fail 'rbd feature enable'
+	wait_for 10 eval '[ "$(owner lk13)" = "$(us)" ]' || fail "the owner is '$(owner lk13)'"
+	host 'rbd object-map rebuild --no-progress lk13' || fail 'rbd object-map rebuild'
+	wait $load || fail "I/O in the guest: $(tail -n 3 /run/load.out)"
+	write_at 2M || fail "write: $(cat /run/err)"
+	eq "$(owner lk13)" "$(us)" 'owner after a write'
+	[ -z "$(host 'rbd info lk13 | grep flags: | grep invalid')" ] || fail 'the object map is invalid'
+	host 'rbd object-map check --no-progress lk13' || fail 'the object map is wrong'
+	unmap
+	eq "$(owner lk13)" '' 'owner after unmapping'
+}

@@ -199,7 +199,7 @@ impl World {
         self.cluster.watchers.push((gid, handle));
         self.clients.push(Client {
             gid,
-            machine: Machine::new(gid, handle, exclusive),
+            machine: Machine::new(gid, handle, exclusive, true),
             handle,
             alive: true,
             watching: true,

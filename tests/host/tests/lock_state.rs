@@ -49,12 +49,13 @@ struct Node {
     open: bool,
     gone: bool,
     ending: bool,
+    required: bool,
 }
 
 impl Node {
-    fn new(exclusive: bool) -> Self {
+    fn new(exclusive: bool, required: bool) -> Self {
         Self {
-            machine: Machine::new(US, 1, exclusive),
+            machine: Machine::new(US, 1, exclusive, required),
             pending: None,
             watch: Some(1),
             locked: false,
@@ -62,12 +63,15 @@ impl Node {
             open: false,
             gone: false,
             ending: false,
+            required,
         }
     }
 
     fn check(&self) {
         assert_eq!(self.machine.owns(), self.locked, "{self:?}");
-        assert!(!self.open || self.prepared, "{self:?}");
+        let free = self.machine.is_free();
+        assert!(!self.open || self.prepared || free, "{self:?}");
+        assert!(!free || !self.locked, "{self:?}");
         assert!(!self.prepared || self.locked, "{self:?}");
         assert!(!self.machine.has_ended() || !self.locked, "{self:?}");
     }
@@ -76,6 +80,11 @@ impl Node {
         let before = self.clone();
         let action = self.machine.next(look);
         let over = self.gone || self.ending;
+        let was_free = before.machine.is_free();
+        if was_free && !self.machine.is_free() {
+            // Nothing goes on without the lock any more, and it was a reason to end that.
+            assert!(!self.open && look.drained && (self.required || self.ending));
+        }
         let ok = match action {
             Action::Rest { until } => {
                 assert!(until.is_none_or(|until| until > look.now || look.now == u64::MAX));
@@ -90,7 +99,7 @@ impl Node {
             Action::Ask(handle) => !self.locked && !over && self.watch == Some(handle),
             Action::Prepare => self.locked && !self.prepared && !over,
             Action::Open => {
-                let ok = self.prepared && !self.open;
+                let ok = (self.prepared || was_free) && !self.open;
                 self.open = true;
                 ok
             }
@@ -144,6 +153,7 @@ impl Node {
             Notice::Watching(handle) => self.watch = Some(handle),
             Notice::Gone(_) => self.gone = true,
             Notice::End(_) => self.ending = true,
+            Notice::Required => self.required = true,
             Notice::Heard(_) => {}
         }
         let answer = self.machine.notice(notice);
@@ -240,6 +250,7 @@ fn notices() -> Vec<Notice> {
         Notice::WatchLost,
         Notice::Watching(1),
         Notice::Watching(2),
+        Notice::Required,
         Notice::Gone(ESHUTDOWN),
         Notice::End(EIO),
     ]
@@ -260,9 +271,9 @@ fn must_reach(mut node: Node, wanted: bool, goal: impl Fn(&Node) -> bool) {
     panic!("no progress: {start:?}");
 }
 
-fn explore(exclusive: bool) -> usize {
+fn explore(exclusive: bool, required: bool) -> usize {
     let mut seen = HashSet::new();
-    let mut queue = VecDeque::from([Node::new(exclusive)]);
+    let mut queue = VecDeque::from([Node::new(exclusive, required)]);
     let mut add = |node: Node, queue: &mut VecDeque<Node>| {
         node.check();
         if seen.insert(format!("{node:?}")) {
@@ -278,7 +289,9 @@ fn explore(exclusive: bool) -> usize {
         if !node.gone && !node.ending {
             let mut watching = node.clone();
             watching.notice(Notice::Watching(1));
-            must_reach(watching, true, |n| n.open);
+            must_reach(watching.clone(), true, |n| n.open);
+            watching.notice(Notice::Required);
+            must_reach(watching, true, |n| n.open && n.locked);
             let mut asked = node.clone();
             let n = Notification::RequestLock(id(OTHER, 5));
             if asked.machine.notice(Notice::Heard(n)) == Some(0) {
@@ -318,13 +331,35 @@ fn explore(exclusive: bool) -> usize {
 
 #[test]
 fn every_event_in_every_state() {
-    let count = explore(false);
+    let count = explore(false, true);
     assert!(count > 1000, "{count}");
 }
 
 #[test]
+fn every_event_in_every_state_of_an_image_that_gets_the_feature() {
+    let count = explore(false, false);
+    assert!(count > 1000, "{count}");
+}
+
+/// Without the feature everything goes on; with it, first what went on ends.
+#[test]
+fn required_later() {
+    let mut m = Machine::new(US, 1, false, false);
+    assert_eq!(m.next(look(0, false, true)), Action::Open);
+    assert_eq!(m.next(look(0, true, false)), Action::Rest { until: None });
+    assert_eq!(m.notice(request()), None);
+    assert!(m.is_free() && !m.owns());
+    assert_eq!(m.notice(Notice::Required), None);
+    assert_eq!(m.next(look(0, true, false)), Action::Close);
+    assert_eq!(m.next(look(0, true, false)), Action::Rest { until: None });
+    assert!(m.is_free());
+    assert_eq!(m.next(look(0, true, true)), Action::Lock(1));
+    assert!(!m.is_free());
+}
+
+#[test]
 fn every_event_in_every_state_of_an_exclusive_mapping() {
-    let count = explore(true);
+    let count = explore(true, true);
     assert!(count > 1000, "{count}");
 }
 
@@ -333,7 +368,7 @@ fn every_event_in_every_state_of_an_exclusive_mapping() {
 #[test]
 fn no_hurry() {
     for exclusive in [false, true] {
-        let mut held = Node::new(exclusive);
+        let mut held = Node::new(exclusive, true);
         must_reach(held.clone(), true, |n| n.machine.state_name() == "locked");
         while !held.open {
             held.next(look(0, true, true));
@@ -342,7 +377,7 @@ fn no_hurry() {
             }
         }
         held.notice(Notice::Watching(2));
-        for start in [Node::new(exclusive), held] {
+        for start in [Node::new(exclusive, true), held] {
             let all = [
                 Action::Lock(1),
                 Action::LookUp,
@@ -394,7 +429,7 @@ const OK: Done = Done::Result(Ok(()));
 const BUSY: Done = Done::Result(Err(EBUSY));
 
 fn acquired(exclusive: bool) -> Machine {
-    let mut m = Machine::new(US, 1, exclusive);
+    let mut m = Machine::new(US, 1, exclusive, true);
     let l = look(0, true, true);
     let script = [(Action::Lock(1), OK), (Action::Prepare, OK)];
     assert_eq!(follow(&mut m, l, &script), Action::Open);
@@ -465,7 +500,7 @@ fn kept_by_an_exclusive_mapping() {
 
 #[test]
 fn refused() {
-    let mut m = Machine::new(US, 1, false);
+    let mut m = Machine::new(US, 1, false, true);
     let l = look(0, true, true);
     let found = Done::Found(Ok(Found::Locker(locker(OTHER, 5))));
     let script = [
@@ -486,7 +521,7 @@ fn refused() {
 #[test]
 fn a_dead_owner() {
     let dead = locker(OTHER, 5);
-    let mut m = Machine::new(US, 1, false);
+    let mut m = Machine::new(US, 1, false, true);
     let l = look(0, true, true);
     let found = Done::Found(Ok(Found::Locker(dead)));
     let script = [
@@ -503,7 +538,7 @@ fn a_dead_owner() {
 #[test]
 fn an_owner_in_our_own_client() {
     let sibling = locker(US, 7);
-    let mut m = Machine::new(US, 1, false);
+    let mut m = Machine::new(US, 1, false, true);
     let mut now = 0;
     let found = Done::Found(Ok(Found::Locker(sibling)));
     let script = [
@@ -532,7 +567,7 @@ fn an_owner_in_our_own_client() {
 fn what_may_have_been_done_is_undone() {
     let timeout = Done::Result(Err(ETIMEDOUT));
     // The lock may be ours, though nobody wants it any more.
-    let mut m = Machine::new(US, 1, false);
+    let mut m = Machine::new(US, 1, false, true);
     assert_eq!(m.next(look(0, true, true)), Action::Lock(1));
     m.done(0, timeout);
     let l = look(0, false, true);

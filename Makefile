@@ -8,7 +8,7 @@ kernel_clang = $(shell grep -s '^CONFIG_CC_IS_CLANG=y' $(KDIR)/.config)
 toolchain = $(if $(kernel_clang),LLVM=1,$(if $(kernel_cc),CC=$(kernel_cc)))
 kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) $(toolchain)
 
-.PHONY: all modules modules_install clean help demo check check-host check-lint check-guest soak bench \
+.PHONY: all modules modules_install clean help demo check check-host check-lint check-guest soak bench fuzz \
 	lab lab-start lab-stop lab-status lab-shell lab-guest lab-clean
 
 all: modules
@@ -38,6 +38,10 @@ check:
 # The guest tests at length: hours, not minutes.
 soak:
 	@MAKE_TARGET=$@ SOAK=1 tests/run build guest
+
+# The fuzz targets at length: MINUTES in all.
+fuzz:
+	@MAKE_TARGET=$@ tests/run fuzz
 
 check-host check-lint check-guest:
 	@MAKE_TARGET=$@ tests/run $(@:check-%=%)
@@ -75,6 +79,7 @@ help:
 	@echo '  make check                   every test                                           (KERNEL=7.2: the other series)'
 	@echo '  make check-lint check-host check-guest    parts of it                             (TESTS="map io": guest test groups)'
 	@echo '  make soak                    the guest tests at length: hours                      (MANY=1000: mappings at once)'
+	@echo '  make fuzz                    the protocol code on inputs made to reach all of it  (MINUTES=30: in all)'
 	@echo 'The lab by hand:'
 	@echo '  make lab                     fetch and build the root file system and both kernels'
 	@echo '  make lab-start lab-status lab-stop        a cluster in namespaces of its own'

@@ -38,6 +38,7 @@ mkdir -p "\$1/vectors"
 PLACEMENT_VECTORS=\$1/vectors cargo test --offline --no-fail-fast --test crush_vectors --test osdmap_vectors -- --ignored </dev/null
 IN
 		host_live
+		fuzz_short
 	fi
 	# One result for each test that cargo ran; a test that was ignored at first may have run later.
 	while IFS=$'\t' read -r name state; do

@@ -2,6 +2,7 @@
 
 //! Fallible `KVec` and `KBox` with the kernel's signatures.
 
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use std::cell::Cell;
 
@@ -24,8 +25,23 @@ pub mod flags {
     pub const GFP_NOWAIT: Flags = Flags(3);
 }
 
+/// What was asked for since [`take_asked`] looked last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Asked {
+    /// Bytes in all, whether they were given back or not.
+    pub total: u64,
+    /// Bytes of the largest `KVec` or `KBox`. The kernel warns of those that no slab can have.
+    pub largest_kmalloc: u64,
+}
+
 thread_local! {
     static LEFT: Cell<Option<u64>> = const { Cell::new(None) };
+    static ASKED: Cell<Asked> = const { Cell::new(Asked { total: 0, largest_kmalloc: 0 }) };
+}
+
+/// What this thread asked for since the last call.
+pub fn take_asked() -> Asked {
+    ASKED.with(|c| c.take())
 }
 
 /// Makes every allocation of this thread fail once `n` more have succeeded; `None` ends it.
@@ -33,7 +49,15 @@ pub fn fail_after(n: Option<u64>) {
     LEFT.with(|c| c.set(n));
 }
 
-fn allocate() -> Result<(), AllocError> {
+fn allocate<A: Allocator>(bytes: usize) -> Result<(), AllocError> {
+    ASKED.with(|c| {
+        let mut asked = c.get();
+        asked.total = asked.total.saturating_add(bytes as u64);
+        if A::IS_KMALLOC {
+            asked.largest_kmalloc = asked.largest_kmalloc.max(bytes as u64);
+        }
+        c.set(asked);
+    });
     LEFT.with(|c| match c.get() {
         None => Ok(()),
         Some(0) => Err(AllocError),
@@ -44,27 +68,52 @@ fn allocate() -> Result<(), AllocError> {
     })
 }
 
+/// Where memory comes from.
+pub trait Allocator {
+    /// From a slab, and so in one piece.
+    const IS_KMALLOC: bool;
+}
+
+/// `kmalloc()`.
+#[derive(PartialEq, Eq, Debug)]
+pub struct Kmalloc;
+
+/// `kvmalloc()`.
+#[derive(PartialEq, Eq, Debug)]
+pub struct KVmalloc;
+
+impl Allocator for Kmalloc {
+    const IS_KMALLOC: bool = true;
+}
+
+impl Allocator for KVmalloc {
+    const IS_KMALLOC: bool = false;
+}
+
 /// A vector whose growth can fail.
 #[derive(PartialEq, Eq, Debug)]
-pub struct KVec<T>(Vec<T>);
+pub struct Vec<T, A: Allocator>(std::vec::Vec<T>, PhantomData<A>);
 
-/// The same with the `KVmalloc` allocator.
-pub type KVVec<T> = KVec<T>;
+/// A vector for small things.
+pub type KVec<T> = Vec<T, Kmalloc>;
 
-impl<T> KVec<T> {
+/// A vector for things of any size.
+pub type KVVec<T> = Vec<T, KVmalloc>;
+
+impl<T, A: Allocator> Vec<T, A> {
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self(std::vec::Vec::new(), PhantomData)
     }
     pub fn with_capacity(n: usize, _: Flags) -> Result<Self, AllocError> {
-        allocate()?;
-        Ok(Self(Vec::with_capacity(n)))
+        allocate::<A>(n.saturating_mul(size_of::<T>()))?;
+        Ok(Self(std::vec::Vec::with_capacity(n), PhantomData))
     }
     pub fn from_elem(v: T, n: usize, _: Flags) -> Result<Self, AllocError>
     where
         T: Clone,
     {
-        allocate()?;
-        Ok(Self(vec![v; n]))
+        allocate::<A>(n.saturating_mul(size_of::<T>()))?;
+        Ok(Self(vec![v; n], PhantomData))
     }
     pub fn capacity(&self) -> usize {
         self.0.capacity()
@@ -77,7 +126,9 @@ impl<T> KVec<T> {
     }
     pub fn reserve(&mut self, n: usize, _: Flags) -> Result<(), AllocError> {
         if self.0.capacity() - self.0.len() < n {
-            allocate()?;
+            let wanted = self.0.len().saturating_add(n);
+            let capacity = wanted.max(self.0.capacity().saturating_mul(2));
+            allocate::<A>(capacity.saturating_mul(size_of::<T>()))?;
         }
         self.0.reserve(n);
         Ok(())
@@ -145,7 +196,7 @@ impl<T> KVec<T> {
     }
 }
 
-impl<T> Default for KVec<T> {
+impl<T, A: Allocator> Default for Vec<T, A> {
     fn default() -> Self {
         Self::new()
     }
@@ -162,20 +213,20 @@ pub enum InsertError<T> {
     OutOfCapacity(T),
 }
 
-impl<T> Deref for KVec<T> {
+impl<T, A: Allocator> Deref for Vec<T, A> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         &self.0
     }
 }
 
-impl<T> DerefMut for KVec<T> {
+impl<T, A: Allocator> DerefMut for Vec<T, A> {
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.0
     }
 }
 
-impl<T> IntoIterator for KVec<T> {
+impl<T, A: Allocator> IntoIterator for Vec<T, A> {
     type Item = T;
     type IntoIter = std::vec::IntoIter<T>;
     fn into_iter(self) -> Self::IntoIter {
@@ -183,7 +234,7 @@ impl<T> IntoIterator for KVec<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a KVec<T> {
+impl<'a, T, A: Allocator> IntoIterator for &'a Vec<T, A> {
     type Item = &'a T;
     type IntoIter = core::slice::Iter<'a, T>;
     fn into_iter(self) -> Self::IntoIter {
@@ -191,7 +242,7 @@ impl<'a, T> IntoIterator for &'a KVec<T> {
     }
 }
 
-impl<'a, T> IntoIterator for &'a mut KVec<T> {
+impl<'a, T, A: Allocator> IntoIterator for &'a mut Vec<T, A> {
     type Item = &'a mut T;
     type IntoIter = core::slice::IterMut<'a, T>;
     fn into_iter(self) -> Self::IntoIter {
@@ -205,7 +256,7 @@ pub struct KBox<T: ?Sized>(Box<T>);
 
 impl<T> KBox<T> {
     pub fn new(v: T, _: Flags) -> Result<Self, AllocError> {
-        allocate()?;
+        allocate::<Kmalloc>(size_of::<T>())?;
         Ok(Self(Box::new(v)))
     }
     pub fn into_inner(b: Self) -> T {

@@ -43,6 +43,10 @@ soak:
 fuzz:
 	@MAKE_TARGET=$@ tests/run fuzz
 
+# Ours beside the C driver, nbd and null_blk: see Documentation/performance.rst.
+bench:
+	@MAKE_TARGET=$@ tests/bench/run
+
 check-host check-lint check-guest:
 	@MAKE_TARGET=$@ tests/run $(@:check-%=%)
 
@@ -79,6 +83,7 @@ help:
 	@echo '  make check                   every test                                           (KERNEL=7.2: the other series)'
 	@echo '  make check-lint check-host check-guest    parts of it                             (TESTS="map io": guest test groups)'
 	@echo '  make soak                    the guest tests at length: hours                      (MANY=1000: mappings at once)'
+	@echo '  make bench                   ours beside the C driver, nbd and null_blk            (BENCH_LINES=…: see tests/bench/run)'
 	@echo '  make fuzz                    the protocol code on inputs made to reach all of it  (MINUTES=30: in all)'
 	@echo 'The lab by hand:'
 	@echo '  make lab                     fetch and build the root file system and both kernels'

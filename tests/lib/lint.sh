@@ -48,7 +48,7 @@ lint_shell() {
 	local f bad=0
 	while read -r f; do
 		case $(head -n1 "$LAB_SRC/$f") in *bash* | *SPDX*) bash -n "$LAB_SRC/$f" || bad=1 ;; esac
-	done < <(sources 'scripts/*' tests/run 'tests/lib/*' 'tests/guest/*' .ci/run | grep -vE '\.(config|list|c|rs|py|json|toml|md)$|Kbuild|Makefile')
+	done < <(sources 'scripts/*' tests/run 'tests/lib/*' 'tests/guest/*' 'tests/bench/*' .ci/run | grep -vE '\.(config|list|c|rs|py|json|toml|md)$|Kbuild|Makefile')
 	return $bad
 }
 lint_rustfmt() {

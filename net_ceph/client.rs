@@ -215,6 +215,8 @@ impl Client {
             request_timeout: options.osd_request_timeout,
             mount_timeout: options.mount_timeout,
             abort_on_full: options.abort_on_full,
+            read_from: options.read_from_replica,
+            location: options.copy_of_location()?,
         };
         let osd = OsdClient::new(config, messenger.clone(), mon.clone(), auth.clone())?;
         Arc::pin_init(

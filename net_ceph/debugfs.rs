@@ -179,10 +179,11 @@ fn show_osd(client: &Client, map: &OsdMap, osd: u32, f: &mut fmt::Formatter<'_>)
     };
     writeln!(
         f,
-        "\t{:3}%\t{}\t{:3}%",
+        "\t{:3}%\t{}\t{:3}%\t{:2}",
         percent(map.osd_weight(osd)),
         state,
-        percent(map.osd_affinity(osd))
+        percent(map.osd_affinity(osd)),
+        map.locality(osd).map_or(-1, i64::from)
     )
 }
 

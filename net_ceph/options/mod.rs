@@ -292,12 +292,20 @@ impl Options {
             MsMode::Secure => return refuse(b"ms_mode=secure"),
             MsMode::PreferSecure => return refuse(b"ms_mode=prefer-secure"),
         }
-        match self.read_from_replica {
-            ReadFromReplica::No => {}
-            ReadFromReplica::Balance => return refuse(b"read_from_replica=balance"),
-            ReadFromReplica::Localize => return refuse(b"read_from_replica=localize"),
-        }
         Ok(())
+    }
+
+    /// A copy of where we are. Allocates.
+    pub fn copy_of_location(&self) -> Result<KVec<CrushLocation>> {
+        let mut copy = KVec::with_capacity(self.crush_location.len(), GFP_KERNEL)?;
+        for location in &self.crush_location {
+            let location = CrushLocation {
+                bucket_type: Bytes::new(&location.bucket_type)?,
+                bucket: Bytes::new(&location.bucket)?,
+            };
+            copy.push(location, GFP_KERNEL)?;
+        }
+        Ok(copy)
     }
 
     /// Whether a mapping that asks for `self` may use an instance made for `other`: all settings

@@ -151,7 +151,8 @@ impl OsdClient {
 
     /// Makes `map` the current one. `skipped`: there were others between it and ours.
     #[inline(never)]
-    fn publish(self: &Arc<Self>, map: KBox<OsdMap>, skipped: bool) -> Result {
+    fn publish(self: &Arc<Self>, mut map: KBox<OsdMap>, skipped: bool) -> Result {
+        self.locate(&mut map)?;
         let map = Arc::new(PlacedMap::new(KBox::into_inner(map))?, GFP_KERNEL)?;
         let disturbed = skipped || drops_requests(map.map());
         let epoch = map.map().epoch();
@@ -178,6 +179,21 @@ impl OsdClient {
         self.look_after_watches(map.map(), boot_ns());
         self.look_after_notifications(map.map());
         Ok(())
+    }
+}
+
+impl OsdClient {
+    /// Has `map` know how near its OSDs are to us, if we know where we are.
+    fn locate(&self, map: &mut OsdMap) -> Result {
+        let here = &self.config.location;
+        if here.is_empty() {
+            return Ok(());
+        }
+        let is_here = |kind: &[u8], name: &[u8]| {
+            here.iter()
+                .any(|l| &*l.bucket_type == kind && &*l.bucket == name)
+        };
+        map.locate(is_here).map_err(ProtoError::to_errno)
     }
 }
 

@@ -6,7 +6,7 @@
 //! - this file: the client, and how a request gets on its way
 //! - [`request`], [`params`]: a request from preparation to completion
 //! - [`io_ctx`], [`group`]: a pool as one user sees it, and the requests of that user
-//! - [`placement`], [`placed`]: where it goes by a map
+//! - [`placement`], [`placed`], [`replica`]: where it goes by a map
 //! - [`session`], [`inflight`], [`ring`]: what is under way to one OSD
 //! - [`waiting`]: what cannot be sent now
 //! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
@@ -30,6 +30,7 @@ mod notify;
 mod params;
 mod placed;
 mod placement;
+mod replica;
 mod request;
 mod ring;
 mod session;
@@ -54,6 +55,8 @@ use crate::abstractions::workqueue::cancel_sync;
 use crate::auth::{Auth, OsdAuthenticator};
 use crate::messenger::{Connection, ConnectionOps, Messenger};
 use crate::mon_client::MonClient;
+use crate::options::{CrushLocation, ReadFromReplica};
+use crate::proto::osd_op::flags;
 use crate::proto::osdmap::OsdMap;
 use crate::proto::types::EntityType;
 use kernel::{
@@ -79,7 +82,6 @@ use work::Timers;
 const NSEC_PER_SEC: u64 = 1_000_000_000;
 
 /// What the options say about requests.
-#[derive(Clone, Copy)]
 pub struct OsdConfig {
     /// Speak msgr2 with OSDs, else msgr1.
     pub msgr2: bool,
@@ -93,6 +95,10 @@ pub struct OsdConfig {
     pub mount_timeout: u32,
     /// Writes fail with `ENOSPC` when the cluster or the pool is full, else they wait.
     pub abort_on_full: bool,
+    /// Where reads may go.
+    pub read_from: ReadFromReplica,
+    /// Where we are in the CRUSH hierarchy.
+    pub location: KVec<CrushLocation>,
 }
 
 /// The OSD client of one client instance.
@@ -235,6 +241,15 @@ impl OsdClient {
     /// The current map's epoch; 0 if none has come.
     pub fn epoch(&self) -> u32 {
         self.epoch.load(Acquire)
+    }
+
+    /// The flags of a read that may go to a replica, as the user wants.
+    pub fn read_flags(&self) -> u32 {
+        match self.config.read_from {
+            ReadFromReplica::No => 0,
+            ReadFromReplica::Balance => flags::BALANCE_READS,
+            ReadFromReplica::Localize => flags::LOCALIZE_READS,
+        }
     }
 
     fn is_stopped(&self) -> bool {

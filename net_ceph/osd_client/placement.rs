@@ -5,6 +5,8 @@
 
 use super::params::Params;
 use super::placed::PlacedMap;
+use super::replica::{choose, Replica};
+use crate::proto::error::ProtoError;
 use crate::proto::osd_op::{flags, SpgId};
 use crate::proto::osdmap::{map_flag, OsdMap, PgId, Pool, Primary, RawPg};
 use kernel::prelude::*;
@@ -22,9 +24,16 @@ pub(super) struct Target {
     pub(super) pg_num: u32,
     /// The group's primary.
     pub(super) primary: Primary,
+    /// Where it goes instead.
+    pub(super) replica: Option<Replica>,
 }
 
 impl Target {
+    /// The OSD that it goes to.
+    pub(super) fn osd(&self) -> u32 {
+        self.replica.map_or(self.primary.osd, |replica| replica.osd)
+    }
+
     /// The group as messages name it.
     pub(super) fn spg(&self) -> SpgId {
         SpgId {
@@ -78,12 +87,14 @@ pub(super) enum Refusal {
 }
 
 /// Says where `params` goes by `placed`. `request_flags`: all of them. `redirect`: the pool an OSD sent it to.
+/// `before`: where it went before, if it is not to go elsewhere without need.
 pub(super) fn place(
     placed: &PlacedMap,
     params: &Params,
     request_flags: u32,
     redirect: Option<u64>,
     abort_on_full: bool,
+    before: Option<&Target>,
 ) -> Result<Target, Refusal> {
     let map = placed.map();
     let writes = request_flags & flags::WRITE != 0;
@@ -111,17 +122,24 @@ pub(super) fn place(
     }
     let raw = pool.hash_name(params.namespace.get(), params.object.get());
     let pg = pool.raw_to_pg(raw);
-    match placed.primary(pool, pg) {
-        Ok(Some(primary)) => Ok(Target {
-            epoch: map.epoch(),
-            raw,
-            pg,
-            pg_num: pool.pg_num,
-            primary,
-        }),
-        Ok(None) => Err(Refusal::Wait(Why::Osd)),
-        Err(e) => Err(Refusal::Fail(e.to_errno())),
-    }
+    let failed = |e: ProtoError| Refusal::Fail(e.to_errno());
+    let Some(primary) = placed.primary(pool, pg).map_err(failed)? else {
+        return Err(Refusal::Wait(Why::Osd));
+    };
+    let kept = before.and_then(|before| before.replica);
+    let replica = if before.is_some() && kept.is_none() {
+        None
+    } else {
+        choose(map, (pool, pg, primary.osd), request_flags, kept).map_err(failed)?
+    };
+    Ok(Target {
+        epoch: map.epoch(),
+        raw,
+        pg,
+        pg_num: pool.pg_num,
+        primary,
+        replica,
+    })
 }
 
 /// The pool to use: where the request was redirected, else its own or the cache tier before it.
@@ -151,6 +169,7 @@ pub(super) fn must_resend(map: &OsdMap, old: &Target, new: &Target) -> bool {
         .is_some_and(|pool| pool.last_force_op_resend > old.epoch);
     forced
         || old.primary != new.primary
+        || old.replica != new.replica
         || old.raw != new.raw
         || old.pg != new.pg
         || old.pg.is_split(old.pg_num, new.pg_num)

@@ -9,6 +9,7 @@ use super::group::Group;
 use super::params::Params;
 use super::placed::PlacedMap;
 use super::placement::{must_resend, place, Refusal, Target, Why};
+use super::replica;
 use super::session::Session;
 use super::waiting::Seat;
 use super::OsdClient;
@@ -176,15 +177,16 @@ impl OsdRequest {
     /// Finds out which OSD to send it to by `map`.
     pub(super) fn place(&self, map: &PlacedMap, abort_on_full: bool) -> Result<u32, Refusal> {
         let mut inner = self.inner.lock();
-        let target = inner.placed_by(map, abort_on_full)?;
+        let target = inner.placed_by(map, abort_on_full, None)?;
         inner.target = Some(target);
-        Ok(target.primary.osd)
+        Ok(target.osd())
     }
 
     /// Whether it must leave its session by `map`; if not, it is known to belong there by this map.
     pub(super) fn must_leave(&self, map: &PlacedMap, abort_on_full: bool) -> bool {
         let mut inner = self.inner.lock();
-        match (&inner.target, inner.placed_by(map, abort_on_full)) {
+        let new = inner.placed_by(map, abort_on_full, inner.target.as_ref());
+        match (&inner.target, new) {
             (Some(old), Ok(new)) if !must_resend(map.map(), old, &new) => {
                 inner.target = Some(new);
                 false
@@ -302,6 +304,20 @@ impl OsdRequest {
         inner.attempts = 0;
     }
 
+    /// Whether it was sent to a replica, which may not be able to answer.
+    pub(super) fn is_at_replica(&self) -> bool {
+        let inner = self.inner.lock();
+        inner.target.is_some_and(|target| target.replica.is_some())
+    }
+
+    /// Has it go to the primary, as a new transaction.
+    pub(super) fn prefer_primary(&self, tid: u64) {
+        let mut inner = self.inner.lock();
+        inner.flags &= !replica::ANY;
+        inner.tid = tid;
+        inner.attempts = 0;
+    }
+
     /// When its pool was found missing first; `now` if that is only known since now.
     pub(super) fn miss_pool(&self, now: u64) -> u64 {
         let mut inner = self.inner.lock();
@@ -365,8 +381,20 @@ impl Inner {
         }
     }
 
-    fn placed_by(&self, map: &PlacedMap, abort_on_full: bool) -> Result<Target, Refusal> {
-        place(map, &self.params, self.flags, self.redirect, abort_on_full)
+    fn placed_by(
+        &self,
+        map: &PlacedMap,
+        abort_on_full: bool,
+        before: Option<&Target>,
+    ) -> Result<Target, Refusal> {
+        place(
+            map,
+            &self.params,
+            self.flags,
+            self.redirect,
+            abort_on_full,
+            before,
+        )
     }
 
     /// The place of its own that `len` bytes of output have.

@@ -219,6 +219,10 @@ impl Session {
             }
             Ok(reply) => match &reply.redirect {
                 Some(to) => return self.redirect(&req, to),
+                None if reply.result == EAGAIN.to_errno() && req.is_at_replica() => {
+                    req.prefer_primary(self.client.new_tid());
+                    return self.send_anew(&req);
+                }
                 None => outcome(&req, &reply, msg.header.data_len as usize, msg.data),
             },
         };
@@ -270,6 +274,11 @@ impl Session {
             return req.finish(Err(EIO));
         }
         req.redirect(to.pool, self.client.new_tid());
+        self.send_anew(req);
+    }
+
+    /// Has a request placed anew that was answered otherwise than done.
+    fn send_anew(&self, req: &Arc<OsdRequest>) {
         self.client.park(req, Why::Moved);
         self.client.kick(0);
     }

@@ -341,7 +341,7 @@ impl ObjectRequest {
                 if op.writes() {
                     ops::stamp(p, snapc);
                 } else {
-                    p.snapid = source.snap_id();
+                    ops::stamp_read(p, source);
                 }
                 if guard {
                     ops::push_guard(p)?;

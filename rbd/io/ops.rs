@@ -80,6 +80,12 @@ pub(super) fn push_copyup(p: &mut Params, len: u32) -> Result {
     p.push_call(CLASS, method::COPYUP, len)
 }
 
+/// Makes it a read, as of `source`'s snapshot, from a replica if the user wants that.
+pub(super) fn stamp_read(p: &mut Params, source: &Source) {
+    p.snapid = source.snap_id();
+    p.flags |= source.data().osd().read_flags();
+}
+
 /// Does `op`.
 pub(super) fn push(p: &mut Params, op: ObjectOp, hint: Hint) -> Result {
     if matches!(op, ObjectOp::Write { .. } | ObjectOp::WriteFull { .. }) {

@@ -97,17 +97,12 @@ t_rxbounce() {
 # Where requests go and what happens to them when they cannot.
 t_placement() {
 	img $OP 4
-	if [ "$DRIVER" = c ]; then
-		with read_from_replica=localize
-		shown read_from_replica=localize read_from_replica
+	local w
+	for w in localize balance; do
+		with read_from_replica=$w
+		shown read_from_replica=$w read_from_replica
 		unmap
-		with read_from_replica=balance
-		shown read_from_replica=balance read_from_replica
-		unmap
-	else
-		not_built read_from_replica=localize
-		not_built read_from_replica=balance
-	fi
+	done
 	with crush_location=host:h1\|rack:r1,abort_on_full
 	shown 'crush_location=host:h1|rack:r1' crush_location
 	shown abort_on_full abort_on_full

@@ -251,8 +251,8 @@ fn unsupported_is_refused() {
         ("ms_mode=secure", false),
         ("ms_mode=prefer-secure", false),
         ("read_from_replica=no", true),
-        ("read_from_replica=balance", false),
-        ("read_from_replica=localize", false),
+        ("read_from_replica=balance", true),
+        ("read_from_replica=localize", true),
         ("rxbounce", true),
     ] {
         let got = options(text)

@@ -7,7 +7,7 @@ use super::params::Params;
 use super::request::OsdRequest;
 use super::OsdClient;
 use crate::proto::osdmap::{Interval, OsdMap, PgId};
-use kernel::{prelude::*, sync::Arc};
+use kernel::{alloc::Flags, prelude::*, sync::Arc};
 
 /// A pool and a namespace, seen through a client by one user. Clones are cheap. The client works only as
 /// long as its [`ClientRef`](crate::client::ClientRef) exists.
@@ -63,7 +63,12 @@ impl IoCtx {
 
     /// A request of the group. Allocates; sleeps.
     pub fn request(&self) -> Result<Arc<OsdRequest>> {
-        OsdRequest::new(self.osd(), self.group())
+        self.request_with(GFP_KERNEL)
+    }
+
+    /// The same with memory as by `flags`. Sleeps on locks.
+    pub fn request_with(&self, flags: Flags) -> Result<Arc<OsdRequest>> {
+        OsdRequest::new(self.osd(), self.group(), flags)
     }
 
     /// Says that `p` is about `object`. Allocates for long names.

@@ -47,6 +47,7 @@ pub use notify::Replies;
 pub use params::{Params, Snapshots, MAX_OPS};
 pub use request::{Completion, OsdRequest};
 pub use sync_call::ClassCall;
+pub use waiting::ExpectedRequests;
 
 use crate::abstractions::errno::ESHUTDOWN;
 use crate::abstractions::task::NoIoScope;

@@ -21,10 +21,14 @@ use crate::proto::msg::PRIO_DEFAULT;
 use crate::proto::osd_op::{flags, HObject, Locator, OsdOpRequest, SnapContext, SpgId};
 use crate::proto::types::Timespec;
 use kernel::{
+    alloc::Flags,
     new_mutex,
     prelude::*,
     sync::{Arc, Mutex, MutexGuard},
 };
+
+/// Bytes of a front that has few snapshots to preserve, with names of usual length.
+const FRONT_USUAL: usize = 512;
 
 /// Who is told of a request's end.
 pub trait Completion: Send + Sync {
@@ -92,15 +96,21 @@ pub struct OsdRequest {
 
 impl OsdRequest {
     /// A request of `client`, one of `group`. Allocates; sleeps.
-    pub(super) fn new(client: &Arc<OsdClient>, group: &Arc<Group>) -> Result<Arc<Self>> {
-        let seat = Seat::take(client)?;
+    pub(super) fn new(
+        client: &Arc<OsdClient>,
+        group: &Arc<Group>,
+        flags: Flags,
+    ) -> Result<Arc<Self>> {
+        let seat = Seat::take(client, flags)?;
+        let mut inner = Inner::new();
+        inner.front.reserve(FRONT_USUAL, flags)?;
         Arc::pin_init(
             pin_init!(Self {
                 _seat: seat,
                 group: group.clone(),
-                inner <- new_mutex!(Inner::new(), "net_ceph::OsdRequest"),
+                inner <- new_mutex!(inner, "net_ceph::OsdRequest"),
             }),
-            GFP_KERNEL,
+            flags,
         )
     }
 

@@ -8,6 +8,7 @@ use super::request::{At, OsdRequest};
 use super::OsdClient;
 use crate::abstractions::task::NoIoScope;
 use kernel::{
+    alloc::Flags,
     new_mutex,
     prelude::*,
     sync::{
@@ -30,24 +31,47 @@ pub(super) struct Waiting {
     waiters: Mutex<KVVec<Waiter>>,
     /// How many requests there are, waiting or not.
     population: Atomic<usize>,
+    /// For how many there is to be room in any case.
+    expected: Atomic<usize>,
 }
 
 /// The place that is kept for a request as long as it exists.
 pub(super) struct Seat(Arc<OsdClient>);
 
 impl Seat {
-    /// Allocates.
-    pub(super) fn take(client: &Arc<OsdClient>) -> Result<Self> {
-        // The lock is taken on the way of block requests.
-        let _noio = NoIoScope::enter();
+    /// Allocates, unless so many are expected.
+    pub(super) fn take(client: &Arc<OsdClient>, flags: Flags) -> Result<Self> {
         let room = &client.waiting;
-        let seats = room.population.fetch_add(1, Relaxed).saturating_add(1);
+        room.population.fetch_add(1, Relaxed);
         let seat = Self(client.clone());
-        let mut waiters = room.waiters.lock();
-        let more = seats.saturating_sub(waiters.len());
-        waiters.reserve(more, GFP_KERNEL)?;
-        drop(waiters);
+        room.provide(flags)?;
         Ok(seat)
+    }
+}
+
+/// Places that are kept for requests that there may be.
+pub struct ExpectedRequests {
+    client: Arc<OsdClient>,
+    count: usize,
+}
+
+impl Drop for ExpectedRequests {
+    fn drop(&mut self) {
+        self.client.waiting.expected.fetch_sub(self.count, Relaxed);
+    }
+}
+
+impl OsdClient {
+    /// Makes room for `count` requests on top of what others expect, until what this returns is dropped: making
+    /// them takes no memory but their own. Allocates.
+    pub fn expect_requests(self: &Arc<Self>, count: usize) -> Result<ExpectedRequests> {
+        self.waiting.expected.fetch_add(count, Relaxed);
+        let expected = ExpectedRequests {
+            client: self.clone(),
+            count,
+        };
+        self.waiting.provide(GFP_KERNEL)?;
+        Ok(expected)
     }
 }
 
@@ -62,7 +86,21 @@ impl Waiting {
         pin_init!(Self {
             waiters <- new_mutex!(KVVec::new(), "net_ceph::OsdClient::waiting"),
             population: Atomic::new(0),
+            expected: Atomic::new(0),
         })
+    }
+
+    /// Sees to it that there is room for all there are or may be. Allocates.
+    fn provide(&self, flags: Flags) -> Result {
+        // The lock is taken on the way of block requests.
+        let _noio = NoIoScope::enter();
+        let mut waiters = self.waiters.lock();
+        let seats = self
+            .population
+            .load(Relaxed)
+            .max(self.expected.load(Relaxed));
+        let more = seats.saturating_sub(waiters.len());
+        Ok(waiters.reserve(more, flags)?)
     }
 
     /// How many wait.

@@ -162,6 +162,28 @@ impl Layout {
         }
     }
 
+    /// How many objects an image extent touches, and [`object_extents`](Self::object_extents) gives.
+    #[inline]
+    pub fn objects_of(&self, offset: u64, length: u64) -> usize {
+        let last = offset.saturating_add(length.saturating_sub(1));
+        // An object's size is a power of two.
+        if self.is_simple() && offset ^ last < self.object_size() {
+            return 1;
+        }
+        self.object_extents(offset, length).count()
+    }
+
+    /// The most objects that an image extent touches which is no longer than a set of them.
+    pub fn objects_max(&self) -> u64 {
+        // It may begin anywhere; striped, both sets may be touched as a whole.
+        let more = if self.is_simple() {
+            1
+        } else {
+            self.stripe_count()
+        };
+        self.stripe_count().saturating_add(more)
+    }
+
     /// The pieces of the image that make up an extent of an object, ascending in both. An extent that does
     /// not lie in its object, or in any image, is cut.
     pub fn pieces(&self, extent: &ObjectExtent) -> Pieces {

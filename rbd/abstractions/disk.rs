@@ -35,6 +35,10 @@ pub(crate) trait Driver: Sized + Send + Sync + 'static {
         last: bool,
     ) -> Result<(), Busy<Self>>;
 
+    /// The request of the tag ends, and is the block layer's again at once: nothing of it is under way. Any
+    /// context in which requests end; must not sleep.
+    fn ended(&self, tag: &Self::Tag);
+
     /// No request follows the last one after all. May sleep, as above.
     fn commit_rqs(this: ArcBorrow<'_, Self>);
 }

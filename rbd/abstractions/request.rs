@@ -161,6 +161,9 @@ unsafe impl<D: Driver> AlwaysRefCounted for Request<D> {
             UNFINISHED => EIO.to_errno(),
             result => result,
         };
+        // SAFETY: `Disk` makes the driver its queue's data, and holds a reference to it for as long as the queue
+        // exists, which a request of it sees to.
+        unsafe { (*(*(*rq).q).queuedata.cast::<D>()).ended(&pdu.tag) };
         // SAFETY: Ours, started, and referenced by nobody any more.
         unsafe { bindings::blk_mq_end_request(rq, bindings::errno_to_blk_status(result)) };
     }

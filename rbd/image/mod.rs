@@ -21,7 +21,7 @@ use crate::{
         map_spec::{MapOptions, MapSpec},
         Id, ImageNames, Mapping, ParentNames, Queues,
     },
-    io::ImageMap,
+    io::{ImageMap, Reserve},
     lock::ExclusiveLock,
 };
 
@@ -74,6 +74,9 @@ pub(crate) struct Image {
     /// While it is used. Held for a moment, by every request.
     #[pin]
     object_map: SpinLock<Option<Arc<ImageMap>>>,
+    /// What goes on without memory.
+    #[pin]
+    reserve: Reserve,
     /// Told when the size changes.
     #[pin]
     disk: Mutex<Option<Arc<DiskSize>>>,
@@ -98,6 +101,11 @@ impl Image {
     /// What runs the I/O that is not done in place.
     pub(crate) fn io_queue(&self) -> &Arc<Queue> {
         &self.queues.io
+    }
+
+    /// What goes on without memory.
+    pub(crate) fn reserve(&self) -> &Reserve {
+        &self.reserve
     }
 
     /// How it is mapped.
@@ -140,6 +148,7 @@ impl Mapping for Image {
 
     fn close(&self) {
         *self.disk.lock() = None;
+        self.reserve.drain();
         // The lock is released while we still watch.
         if let Some(lock) = &self.lock {
             lock.close();

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     abstractions::tag_set,
     control::{map_spec::MapSpec, Id, Mapping, Queues},
+    io::Reserve,
     lock::{ExclusiveLock, LockConfig},
 };
 use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
@@ -120,11 +121,16 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             lock,
             object_map <- new_spinlock!(None),
             refreshing <- new_mutex!(()),
+            reserve <- Reserve::new(),
             disk <- new_mutex!(None),
             watching <- new_mutex!(None),
         }),
         GFP_KERNEL,
     )?;
+    image
+        .reserve
+        .fill(&image)
+        .inspect_err(|_| image.reserve.drain())?;
     if let Some(watching) = watching {
         watching.attach(&image);
         *image.watching.lock() = Some(watching);

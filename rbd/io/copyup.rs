@@ -6,21 +6,11 @@
 //! The data of a request lie one behind the other, with the names of the class method in front
 //! (`encode_call_input`). So there is one buffer: the names, the parent's bytes, the write's.
 
-use crate::image::Image;
-use kernel::{
-    prelude::*,
-    sync::Arc,
-    time::{delay::fsleep, Delta},
-};
+use kernel::{prelude::*, sync::Arc};
 use net_ceph::{
     abstractions::data::{DataBuf, DataCursor},
     proto::cls::rbd::{method, CLASS},
 };
-
-/// How often room is asked for again.
-const TRIES_MAX: u32 = 300;
-/// How long after it was refused.
-const PAUSE: Delta = Delta::from_millis(100);
 
 /// Bytes copied at a time.
 const CHUNK: usize = 256;
@@ -38,23 +28,10 @@ pub(super) struct CopyUpBuffer {
 }
 
 impl CopyUpBuffer {
-    /// Room for `parent` bytes of the parent and `write` bytes to be written, for an object of `image`.
-    /// Sleeps until there is memory, some seconds at most: what is written may be what frees memory.
-    pub(super) fn new(parent: usize, write: usize, image: &Image) -> Result<Self> {
+    /// Room for `parent` bytes of the parent and `write` bytes to be written. Allocates.
+    pub(super) fn new(parent: usize, write: usize) -> Result<Self> {
         let len = parent.checked_add(write).and_then(|n| n.checked_add(NAMES));
-        let len = len.ok_or(EINVAL)?;
-        let mut tries = 0;
-        let buf = loop {
-            match DataBuf::zeroed(len) {
-                Ok(buf) => break buf,
-                Err(e) if tries >= TRIES_MAX => return Err(e),
-                Err(_) => tries += 1,
-            }
-            if let Some(e) = image.source().data().group().cancelled() {
-                return Err(e);
-            }
-            fsleep(PAUSE);
-        };
+        let buf = DataBuf::zeroed(len.ok_or(EINVAL)?)?;
         let this = Self {
             buf,
             parent,

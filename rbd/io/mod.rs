@@ -9,6 +9,7 @@
 //! - `ops`: what an OSD is told
 //! - `view`: what a request goes by
 //! - `parent_read`, `copyup`: what a clone does not have itself
+//! - `reserve`: what there is when there is no memory
 //!
 //! No request is longer than a set of objects. Each tag keeps the object requests that it needed for
 //! its longest request so far, and uses them again and again. A request ends when the last of its object
@@ -19,6 +20,7 @@ mod object_request;
 mod ops;
 mod parent_read;
 pub mod plan;
+mod reserve;
 pub mod step;
 mod view;
 
@@ -32,9 +34,14 @@ use crate::{
     object_map::ObjectMap,
 };
 use kernel::{
+    alloc::Flags,
     fmt,
     prelude::*,
-    sync::{aref::ARef, Arc, ArcBorrow, SetOnce},
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Relaxed},
+        Arc, ArcBorrow, SetOnce,
+    },
 };
 use net_ceph::{
     abstractions::data::DataCursor,
@@ -42,30 +49,79 @@ use net_ceph::{
 };
 use object_request::{Asker, ObjectRequest, Scope};
 use plan::{ObjectOp, Want};
+pub(crate) use reserve::Reserve;
 use view::View;
 
 /// The object map of a mapped image: object requests wait for their turns.
 pub(crate) type ImageMap = ObjectMap<Arc<ObjectRequest>>;
 
-/// What a tag has for its requests: the first of its object requests, from the first request on.
-#[derive(Default)]
+/// Memory for object requests is what is at hand: waiting for it could be waiting for what only we can write
+/// back. The reserve is there for when there is none.
+const AT_HAND: Flags = GFP_NOWAIT;
+
+/// What a tag has for its requests: object requests, from the first request on.
 pub(crate) struct Tag {
     first: SetOnce<Arc<ObjectRequest>>,
+    /// The request under way uses those of the image's reserve.
+    borrows: Atomic<bool>,
+}
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self {
+            first: SetOnce::new(),
+            borrows: Atomic::new(false),
+        }
+    }
 }
 
 impl Tag {
-    /// The first of its object requests. Allocates; sleeps. A tag has one request at a time, so nobody
+    /// Sees to it that there are `count` object requests for the tag's request. Allocates if there are not so
+    /// many yet, and takes the image's reserve if it cannot; sleeps. A tag has one request at a time, so nobody
     /// else calls this meanwhile.
-    fn first(&self, image: &Arc<Image>) -> Result<&Arc<ObjectRequest>> {
-        if self.first.as_ref().is_none() {
-            self.first.populate(ObjectRequest::new(image.clone())?);
+    fn provide(&self, image: &Arc<Image>, count: usize) -> Result {
+        let provided = self.provide_own(image, count);
+        if provided.is_ok() || !image.reserve().lend(count) {
+            return provided;
         }
-        self.first.as_ref().ok_or(EIO)
+        self.borrows.store(true, Relaxed);
+        Ok(())
+    }
+
+    fn provide_own(&self, image: &Arc<Image>, count: usize) -> Result {
+        if self.first.as_ref().is_none() {
+            self.first
+                .populate(ObjectRequest::new(image.clone(), AT_HAND)?);
+        }
+        let mut last = self.first.as_ref().ok_or(EIO)?;
+        for _ in 1..count {
+            last = last.next(AT_HAND)?;
+        }
+        Ok(())
+    }
+
+    /// The first of the object requests for the tag's request, if those are borrowed.
+    fn borrowed(&self, image: &Image) -> Option<Arc<ObjectRequest>> {
+        if !self.borrows.load(Relaxed) {
+            return None;
+        }
+        image.reserve().first()
+    }
+
+    /// The tag's request ends: nothing of it is under way.
+    fn release(&self, image: &Image) {
+        if self.borrows.load(Relaxed) {
+            self.borrows.store(false, Relaxed);
+            image.reserve().take_back();
+        }
     }
 
     /// Writes what the request of the tag is doing, if there is one under way: a line for each of its
     /// object requests.
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.borrows.load(Relaxed) {
+            return writeln!(f, "-\t-\tin need of memory\t-");
+        }
         let mut next = self.first.as_ref();
         let mut any = false;
         while let Some(request) = next {
@@ -93,7 +149,11 @@ impl Driver for Image {
             rq.finish(Err(EIO));
             return Ok(());
         }
-        if rq.tag().first(&image).is_err() {
+        let count = image
+            .source()
+            .layout()
+            .objects_of(rq.offset(), rq.len().into());
+        if rq.tag().provide(&image, count).is_err() {
             return Err(Busy(rq));
         }
         let want_lock = match rq.op() {
@@ -113,6 +173,10 @@ impl Driver for Image {
         Ok(())
     }
 
+    fn ended(&self, tag: &Tag) {
+        tag.release(self);
+    }
+
     fn commit_rqs(this: ArcBorrow<'_, Self>) {
         this.source().data().osd().flush_submissions();
     }
@@ -123,8 +187,8 @@ impl LockUser for Image {
 
     fn resume(&self, rq: Self::Io, pass: Pass) {
         // It was let in with what it needs.
-        let first = rq.tag().first.as_ref().cloned();
-        if let Some(first) = first {
+        let borrowed = rq.tag().borrowed(self);
+        if let Some(first) = borrowed.as_ref().or(rq.tag().first.as_ref()) {
             start(first.image(), &rq, Some(pass), true);
         }
     }
@@ -191,7 +255,9 @@ fn submit(
         return Err(EIO);
     }
     let mut extents = layout.object_extents(offset, length).peekable();
-    let mut room = None;
+    let borrowed = rq.tag().borrowed(image);
+    let first = borrowed.as_ref().or(rq.tag().first.as_ref());
+    let mut room: Option<&Arc<ObjectRequest>> = None;
     while let Some(extent) = extents.next() {
         let part = match &data {
             Some(data) => Some(part_of(data, offset, layout, &extent)?),
@@ -212,8 +278,8 @@ fn submit(
             continue;
         };
         let request = match room {
-            None => rq.tag().first(image)?,
-            Some(before) => ObjectRequest::next(before)?,
+            None => first.ok_or(EIO)?,
+            Some(before) => before.next(AT_HAND)?,
         };
         let last = last && extents.peek().is_none();
         let (asker, scope) = (Asker::Block(rq.clone()), Scope::Image(view.clone()));

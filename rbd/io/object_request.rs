@@ -7,11 +7,14 @@
 //! [`Running`], which whoever handles it takes out and puts back. The way most requests go, from
 //! submission to an OSD's answer, allocates nothing and needs no work item; everything else is
 //! carried out by one. What changes an object that an object map tells of has to get a turn first.
+//!
+//! Lack of memory makes no request fail: what could not be done is tried again until it can be.
 
+mod running;
 mod show;
 
+use self::running::Running;
 use super::{
-    copyup::CopyUpBuffer,
     ops,
     parent_read::ParentRead,
     plan::{ObjectOp, Want},
@@ -22,19 +25,27 @@ use super::{
 use crate::{
     abstractions::request::Request,
     image::{Image, Parent, ParentImage, Source},
-    object_map::{Entrance, SnapMap, Turn, Update, Waiter},
+    object_map::{Entrance, Turn, Waiter},
 };
 use kernel::{
-    impl_has_work, new_spinlock, new_work,
+    alloc::Flags,
+    impl_has_delayed_work, new_delayed_work, new_spinlock,
     prelude::*,
     sync::{aref::ARef, Arc, SetOnce, SpinLock},
-    workqueue::{Work, WorkItem},
+    workqueue::{DelayedWork, WorkItem},
 };
 use net_ceph::{
-    abstractions::{data::DataCursor, task::NoIoScope, time::boot_ns},
+    abstractions::{
+        data::DataCursor,
+        task::NoIoScope,
+        time::{boot_ns, msecs},
+    },
     osd_client::{Completion, OsdRequest, Params},
     proto::striper::ObjectExtent,
 };
+
+/// Milliseconds until what lacked memory is tried again.
+const STARVED_MS: u64 = 100;
 
 /// A request to one object.
 #[pin_data]
@@ -45,13 +56,15 @@ pub(crate) struct ObjectRequest {
     #[pin]
     running: SpinLock<Option<Running>>,
     #[pin]
-    work: Work<Self>,
-    /// The next one of the same tag.
+    work: DelayedWork<Self>,
+    /// The next one of the same tag, or for the same child.
     next: SetOnce<Arc<ObjectRequest>>,
+    /// How it reads the parent, and the first of those that do so.
+    pub(super) parent: ParentRead,
 }
 
-impl_has_work! {
-    impl HasWork<Self> for ObjectRequest { self.work }
+impl_has_delayed_work! {
+    impl HasDelayedWork<Self> for ObjectRequest { self.work }
 }
 
 /// Who is told of the end.
@@ -59,7 +72,7 @@ pub(super) enum Asker {
     /// A request of the block layer.
     Block(ARef<Request<Image>>),
     /// A child's object request that reads its parent.
-    Child(Arc<ParentRead>),
+    Child(Arc<ObjectRequest>),
 }
 
 /// Which image the object is of.
@@ -98,6 +111,8 @@ impl Scope {
 enum Due {
     /// Nothing until an answer comes.
     Nothing,
+    /// The request gets a turn at the object, by the work item.
+    Enter,
     /// The steps begin, by the work item: it is the request's turn at the object.
     Begin,
     /// This, by the work item.
@@ -106,54 +121,20 @@ enum Due {
     Answer(Result),
 }
 
-/// The state of an object request that is under way. Dropping it tells the asker.
-struct Running {
-    /// The object request itself.
-    me: Arc<ObjectRequest>,
-    asker: Asker,
-    scope: Scope,
-    extent: ObjectExtent,
-    want: Want,
-    op: ObjectOp,
-    steps: Steps,
-    /// The action that is waited for.
-    action: Action,
-    due: Due,
-    /// The bytes of `extent`, in the object's order.
-    data: Option<DataCursor>,
-    /// How many bytes of a read are in their place.
-    got: usize,
-    copyup: Option<CopyUpBuffer>,
-    /// Of the snapshots whose maps are updated, the next one.
-    snap: usize,
-    turn: Option<Turn<Arc<ObjectRequest>>>,
-    /// When it began, in ns since boot.
-    since: u64,
-    result: Result,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        match &self.asker {
-            Asker::Block(rq) => rq.finish(self.result),
-            Asker::Child(read) => read.finish(self.result),
-        }
-    }
-}
-
 impl ObjectRequest {
-    /// Makes one for the objects of `image` and its ancestors. Allocates; sleeps.
-    pub(super) fn new(image: Arc<Image>) -> Result<Arc<Self>> {
-        let osd = image.source().data().request()?;
+    /// Makes one for the objects of `image` and its ancestors, with memory as by `flags`. Sleeps on locks.
+    pub(super) fn new(image: Arc<Image>, flags: Flags) -> Result<Arc<Self>> {
+        let osd = image.source().data().request_with(flags)?;
         Arc::pin_init(
             pin_init!(Self {
                 image,
                 osd,
                 running <- new_spinlock!(None),
-                work <- new_work!("rbd::ObjectRequest"),
+                work <- new_delayed_work!("rbd::ObjectRequest"),
                 next: SetOnce::new(),
+                parent: ParentRead::new(),
             }),
-            GFP_KERNEL,
+            flags,
         )
     }
 
@@ -162,11 +143,11 @@ impl ObjectRequest {
         &self.image
     }
 
-    /// The one behind it in its tag, made if need be. Allocates; sleeps. A tag has one request at a time,
-    /// so nobody else calls this meanwhile.
-    pub(super) fn next(&self) -> Result<&Arc<Self>> {
+    /// The one behind it, made if need be, with memory as by `flags`. Sleeps on locks. A tag has one request at a time, and a child
+    /// reads its parent once at a time, so nobody else calls this meanwhile.
+    pub(super) fn next(&self, flags: Flags) -> Result<&Arc<Self>> {
         if self.next.as_ref().is_none() {
-            self.next.populate(Self::new(self.image.clone())?);
+            self.next.populate(Self::new(self.image.clone(), flags)?);
         }
         self.next.as_ref().ok_or(EIO)
     }
@@ -182,7 +163,6 @@ impl ObjectRequest {
         data: Option<DataCursor>,
         last: bool,
     ) {
-        let object = extent.object;
         let scene = self.scene(&scope, &extent);
         let (steps, action) = Steps::begin(want, op, scene);
         let running = Running {
@@ -204,26 +184,33 @@ impl ObjectRequest {
             // Until somebody says otherwise.
             result: Err(EIO),
         };
-        let map = running.scope.map().filter(|_| op.writes()).cloned();
+        self.enter(running, last, false);
+    }
+
+    /// Gets a turn at the object, if it needs one, and begins. As [`drive`](Self::drive).
+    fn enter(self: &Arc<Self>, running: Running, last: bool, by_work: bool) {
+        let map = running.scope.map().filter(|_| running.op.writes()).cloned();
         let Some(map) = map else {
-            return self.drive(running, action, last, false);
+            let action = running.action;
+            return self.drive(running, action, last, by_work);
         };
+        let (object, deletes) = (running.extent.object, running.op == ObjectOp::Delete);
         *self.running.lock() = Some(running);
-        match map.begin(object, op == ObjectOp::Delete, self.clone()) {
+        match map.begin(object, deletes, self.clone()) {
             Entrance::Now(_, turn) => {
                 let running = self.running.lock().take();
                 if let Some(mut running) = running {
                     running.turn = Some(turn);
                     // What the map says counts from now on.
                     let action = running.begin_steps(self);
-                    self.drive(running, action, last, false);
+                    self.drive(running, action, last, by_work);
                 }
             }
             Entrance::Later => {}
-            Entrance::Failed(_, e) => {
+            Entrance::Failed(_, _) => {
                 let running = self.running.lock().take();
                 if let Some(running) = running {
-                    running.end(Err(e));
+                    self.starve(running, Due::Enter);
                 }
             }
         }
@@ -249,16 +236,13 @@ impl ObjectRequest {
         let mut action = first;
         loop {
             running.action = action;
-            let (was, event) = match action {
+            let failed = match action {
                 Action::Finish(result) => return running.end(result),
                 // The OSD that has the map is told no more.
                 Action::UpdateMap { .. } if running.scope.map().is_none() => {
-                    (running, Event::Done(Ok(())))
+                    Some((running, Event::Done(Ok(()))))
                 }
-                Action::Send { .. } | Action::UpdateMap { .. } => match self.send(running, last) {
-                    Some(failed) => failed,
-                    None => return,
-                },
+                Action::Send { .. } | Action::UpdateMap { .. } => self.send(running, last),
                 _ if !by_work => return self.defer(running, Due::Action(action)),
                 // A parent that is no longer ours must not be asked, nor copied up.
                 Action::ReadParent
@@ -270,33 +254,46 @@ impl ObjectRequest {
                     action = running.restart(self);
                     continue;
                 }
-                Action::ReadParent | Action::ReadWholeParent => match self.read_parent(running) {
-                    Some(failed) => failed,
-                    None => return,
-                },
+                Action::ReadParent | Action::ReadWholeParent => self.read_parent(running),
                 Action::UpdateSnapMaps if running.snap_map(&self.image).is_none() => {
-                    (running, Event::Done(Ok(())))
+                    Some((running, Event::Done(Ok(()))))
                 }
                 Action::UpdateSnapMaps | Action::CopyUpBelow | Action::CopyUp { .. } => {
-                    match self.send(running, last) {
-                        Some(failed) => failed,
-                        None => return,
-                    }
+                    self.send(running, last)
                 }
             };
-            running = was;
+            let event;
+            match failed {
+                None => return,
+                Some((running, Event::Done(Err(ENOMEM)) | Event::ParentRead(Err(ENOMEM)))) => {
+                    return self.starve(running, Due::Action(action));
+                }
+                Some((was, said)) => (running, event) = (was, said),
+            }
             action = running.steps.next(event);
         }
     }
 
     /// Leaves what is due to the work item.
-    fn defer(&self, mut running: Running, due: Due) {
+    fn defer(&self, running: Running, due: Due) {
+        self.defer_for(running, due, 0);
+    }
+
+    /// As [`defer`](Self::defer), after a pause: there was no memory for it.
+    fn starve(&self, running: Running, due: Due) {
+        if self.image.is_aborted() {
+            return running.end(Err(EIO));
+        }
+        self.defer_for(running, due, STARVED_MS);
+    }
+
+    fn defer_for(&self, mut running: Running, due: Due, ms: u64) {
         running.due = due;
         let me = running.me.clone();
         *self.running.lock() = Some(running);
         let queue = me.image.io_queue().clone();
         // It is not queued already: there is one thing to do at a time.
-        let _queued = queue.enqueue(me);
+        let _queued = queue.enqueue_delayed(me, msecs(ms));
     }
 
     /// Sends the request for the current action. Gives the state back if that fails.
@@ -370,17 +367,11 @@ impl ObjectRequest {
     /// Begins to read from the parent: what the current action wants. Gives the state back if that fails.
     fn read_parent(self: &Arc<Self>, mut running: Running) -> Option<(Running, Event)> {
         let whole = matches!(running.action, Action::ReadWholeParent);
-        let begun = running
-            .parent_extent(&self.image, whole)
-            .and_then(|(parent, extent, data)| {
+        match running.parent_extent(&self.image, whole) {
+            Ok((parent, extent, data)) => {
                 let layout = *running.scope.source(&self.image).layout();
-                let read = ParentRead::new(self.clone())?;
-                Ok((parent, layout, extent, data, read))
-            });
-        match begun {
-            Ok((parent, layout, extent, data, read)) => {
                 *self.running.lock() = Some(running);
-                read.start(&self.image, &parent, &layout, &extent, data);
+                self.start_parent_read(&parent, &layout, &extent, data);
                 None
             }
             Err(e) if whole => Some((running, Event::ParentRead(Err(e)))),
@@ -391,8 +382,14 @@ impl ObjectRequest {
     /// The parent was read.
     pub(super) fn parent_was_read(&self, result: Result) {
         let running = self.running.lock().take();
-        if let Some(running) = running {
-            self.defer(running, Due::Answer(result));
+        match (running, result) {
+            (None, _) => {}
+            // Once more, with what there is then.
+            (Some(running), Err(ENOMEM)) => {
+                let action = running.action;
+                self.starve(running, Due::Action(action));
+            }
+            (Some(running), result) => self.defer(running, Due::Answer(result)),
         }
     }
 }
@@ -442,161 +439,14 @@ impl WorkItem for ObjectRequest {
         };
         let action = match core::mem::replace(&mut running.due, Due::Nothing) {
             Due::Nothing => Action::Finish(Err(EIO)),
+            Due::Enter => return this.enter(running, true, true),
             Due::Begin => running.begin_steps(&this),
             Due::Action(action) => action,
-            Due::Answer(result) => running.answered(&this, result),
+            Due::Answer(result) => match running.answered(&this, result) {
+                Some(action) => action,
+                None => return this.starve(running, Due::Answer(result)),
+            },
         };
         this.drive(running, action, true, true);
-    }
-}
-
-impl Running {
-    /// What is to be read from the parent, and where to: the extent of a read, or all that the parent has of
-    /// the object. The extent is one of the child's.
-    fn parent_extent(
-        &mut self,
-        image: &Image,
-        whole: bool,
-    ) -> Result<(Parent, ObjectExtent, DataCursor)> {
-        let parent = self.scope.parent().ok_or(EIO)?.clone();
-        if !whole {
-            return Ok((parent, self.extent, self.data.clone().ok_or(EIO)?));
-        }
-        let layout = self.scope.source(image).layout();
-        let object = self.extent.object;
-        let extent = ObjectExtent {
-            object,
-            offset: 0,
-            length: layout.object_prefix(object, parent.overlap),
-            image_offset: layout.image_offset(object, 0).ok_or(EIO)?,
-        };
-        let data_len = match &self.data {
-            Some(data) if self.op.has_data() => data.remaining(),
-            _ => 0,
-        };
-        let copyup = CopyUpBuffer::new(usize::try_from(extent.length)?, data_len, image)?;
-        let room = copyup.parent_room();
-        self.copyup = Some(copyup);
-        Ok((parent, extent, room))
-    }
-
-    /// Begins the steps, with what the map says now.
-    fn begin_steps(&mut self, request: &ObjectRequest) -> Action {
-        let scene = request.scene(&self.scope, &self.extent);
-        let (steps, action) = Steps::begin(self.want, self.op, scene);
-        self.steps = steps;
-        action
-    }
-
-    /// Begins the steps again, with the image as it is now.
-    fn restart(&mut self, request: &ObjectRequest) -> Action {
-        if let Scope::Image(view) = &mut self.scope {
-            *view = view.anew(&request.image);
-        }
-        self.copyup = None;
-        self.snap = 0;
-        let scene = request.scene(&self.scope, &self.extent);
-        self.steps.next(Event::Restart(scene))
-    }
-
-    /// What follows from the answer to the current action. Sleeps.
-    fn answered(&mut self, request: &ObjectRequest, result: Result) -> Action {
-        let event = match self.action {
-            Action::UpdateSnapMaps => {
-                let told = self.told_snap(&request.image, result);
-                self.snap = self.snap.saturating_add(1);
-                if told.is_ok() {
-                    return Action::UpdateSnapMaps;
-                }
-                Event::Done(told)
-            }
-            Action::UpdateMap { .. } => Event::Done(match (result, self.scope.map()) {
-                (Err(e), Some(map)) => map.invalidate(e),
-                _ => Ok(()),
-            }),
-            _ if self.parent_changed(request) => return self.restart(request),
-            Action::ReadWholeParent => Event::ParentRead(match (result, &mut self.copyup) {
-                (Ok(()), Some(copyup)) => Ok(copyup.find_zeroes()),
-                (result, _) => result.and(Err(EIO)),
-            }),
-            _ => {
-                // With zeroes where the parent has nothing.
-                self.got = usize::try_from(self.extent.length).unwrap_or(0);
-                Event::Done(result)
-            }
-        };
-        self.steps.next(event)
-    }
-
-    /// Whether what was read may be what is left of a parent that is not the image's any more.
-    fn parent_changed(&self, request: &ObjectRequest) -> bool {
-        match &self.scope {
-            Scope::Image(view) => !view.head.same_parent(&request.image.head()),
-            Scope::Ancestor(_) => false,
-        }
-    }
-
-    /// The change of the map that is the current action.
-    fn update(&self) -> Option<Update> {
-        match self.action {
-            Action::UpdateMap { to, only } => Some(Update {
-                object: self.extent.object,
-                to,
-                only,
-            }),
-            _ => None,
-        }
-    }
-
-    /// The OSD changed the map.
-    fn applied(&self) {
-        if let (Some(map), Some(update)) = (self.scope.map(), self.update()) {
-            map.applied(update);
-        }
-    }
-
-    /// The map of a snapshot that is told of a copy next, and whether that snapshot is the oldest.
-    fn snap_map<'a>(&self, image: &'a Image) -> Option<(SnapMap<'a>, bool)> {
-        let Scope::Image(view) = &self.scope else {
-            return None;
-        };
-        let snaps = &view.head.snapc.snaps;
-        let id = snaps.get(self.snap)?;
-        let oldest = self.snap.saturating_add(1) == snaps.len();
-        Some((image.snap_map(&view.head, *id)?, oldest))
-    }
-
-    /// A snapshot's map was told of a copy.
-    fn told_snap(&self, image: &Image, result: Result) -> Result {
-        match (result, self.snap_map(image)) {
-            // The snapshot is of a time when the image was smaller.
-            (Err(ERANGE), _) => Ok(()),
-            (Err(e), Some((map, _))) => map.invalidate(e),
-            _ => Ok(()),
-        }
-    }
-
-    /// Ends the request.
-    fn end(mut self, result: Result) {
-        self.result = result;
-        match (&mut self.data, result) {
-            (Some(data), Ok(())) if !self.op.writes() => {
-                data.advance(self.got);
-                let left = data.remaining();
-                data.zero_fill(left);
-            }
-            (_, Err(e)) if !self.me.image.is_aborted() => {
-                pr_warn!(
-                    "rbd{}: {} at objno {} {}~{} result {}\n",
-                    self.me.image.device(),
-                    self.want,
-                    self.extent.object,
-                    self.extent.offset,
-                    self.extent.length,
-                    e.to_errno()
-                );
-            }
-            _ => {}
-        }
     }
 }

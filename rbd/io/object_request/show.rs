@@ -11,7 +11,8 @@ const NSEC_PER_MSEC: u64 = 1_000_000;
 
 impl ObjectRequest {
     /// Writes a line about it if it is under way, and says whether it is: object, operation, step, and
-    /// milliseconds since it began.
+    /// milliseconds since it began. A line for each that reads an ancestor for it follows, but not those that are
+    /// not kept.
     pub(in super::super) fn show(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
         let (name, op, state, since) = {
             let running = self.running.lock();
@@ -29,6 +30,7 @@ impl ObjectRequest {
         write!(f, "{name}\t{op:?}\t")?;
         fmt::Display::fmt(&state, f)?;
         writeln!(f, "\t{age} ms")?;
+        self.show_parents(f)?;
         Ok(true)
     }
 

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The state of an object request that is under way.
+
+use super::{Asker, Due, ObjectRequest, Scope};
+use crate::{
+    image::{Image, Parent},
+    io::{
+        copyup::CopyUpBuffer,
+        plan::{ObjectOp, Want},
+        step::{Action, Event, Steps},
+    },
+    object_map::{SnapMap, Turn, Update},
+};
+use kernel::{prelude::*, sync::Arc};
+use net_ceph::{abstractions::data::DataCursor, proto::striper::ObjectExtent};
+
+/// The state of an object request that is under way. Dropping it tells the asker.
+pub(super) struct Running {
+    /// The object request itself.
+    pub(super) me: Arc<ObjectRequest>,
+    pub(super) asker: Asker,
+    pub(super) scope: Scope,
+    pub(super) extent: ObjectExtent,
+    pub(super) want: Want,
+    pub(super) op: ObjectOp,
+    pub(super) steps: Steps,
+    /// The action that is waited for.
+    pub(super) action: Action,
+    pub(super) due: Due,
+    /// The bytes of `extent`, in the object's order.
+    pub(super) data: Option<DataCursor>,
+    /// How many bytes of a read are in their place.
+    pub(super) got: usize,
+    pub(super) copyup: Option<CopyUpBuffer>,
+    /// Of the snapshots whose maps are updated, the next one.
+    pub(super) snap: usize,
+    pub(super) turn: Option<Turn<Arc<ObjectRequest>>>,
+    /// When it began, in ns since boot.
+    pub(super) since: u64,
+    pub(super) result: Result,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        match &self.asker {
+            Asker::Block(rq) => rq.finish(self.result),
+            Asker::Child(child) => child.parent_part_ended(self.result),
+        }
+    }
+}
+
+impl Running {
+    /// What is to be read from the parent, and where to: the extent of a read, or all that the parent has of
+    /// the object. The extent is one of the child's.
+    pub(super) fn parent_extent(
+        &mut self,
+        image: &Image,
+        whole: bool,
+    ) -> Result<(Parent, ObjectExtent, DataCursor)> {
+        let parent = self.scope.parent().ok_or(EIO)?.clone();
+        if !whole {
+            return Ok((parent, self.extent, self.data.clone().ok_or(EIO)?));
+        }
+        let layout = self.scope.source(image).layout();
+        let object = self.extent.object;
+        let extent = ObjectExtent {
+            object,
+            offset: 0,
+            length: layout.object_prefix(object, parent.overlap),
+            image_offset: layout.image_offset(object, 0).ok_or(EIO)?,
+        };
+        let data_len = match &self.data {
+            Some(data) if self.op.has_data() => data.remaining(),
+            _ => 0,
+        };
+        let copyup = CopyUpBuffer::new(usize::try_from(extent.length)?, data_len)?;
+        let room = copyup.parent_room();
+        self.copyup = Some(copyup);
+        Ok((parent, extent, room))
+    }
+
+    /// Begins the steps, with what the map says now.
+    pub(super) fn begin_steps(&mut self, request: &ObjectRequest) -> Action {
+        let scene = request.scene(&self.scope, &self.extent);
+        let (steps, action) = Steps::begin(self.want, self.op, scene);
+        self.steps = steps;
+        action
+    }
+
+    /// Begins the steps again, with the image as it is now.
+    pub(super) fn restart(&mut self, request: &ObjectRequest) -> Action {
+        if let Scope::Image(view) = &mut self.scope {
+            *view = view.anew(&request.image);
+        }
+        self.copyup = None;
+        self.snap = 0;
+        let scene = request.scene(&self.scope, &self.extent);
+        self.steps.next(Event::Restart(scene))
+    }
+
+    /// What follows from the answer to the current action; `None`: there is no memory for that. Sleeps.
+    pub(super) fn answered(&mut self, request: &ObjectRequest, result: Result) -> Option<Action> {
+        let event = match self.action {
+            // Their OSD has no memory: again.
+            Action::UpdateMap { .. } | Action::UpdateSnapMaps if result == Err(ENOMEM) => {
+                return Some(self.action);
+            }
+            Action::UpdateSnapMaps => {
+                let told = self.told_snap(&request.image, result);
+                if told == Err(ENOMEM) {
+                    return None;
+                }
+                self.snap = self.snap.saturating_add(1);
+                if told.is_ok() {
+                    return Some(Action::UpdateSnapMaps);
+                }
+                Event::Done(told)
+            }
+            Action::UpdateMap { .. } => {
+                let told = match (result, self.scope.map()) {
+                    (Err(e), Some(map)) => map.invalidate(e),
+                    _ => Ok(()),
+                };
+                if told == Err(ENOMEM) {
+                    return None;
+                }
+                Event::Done(told)
+            }
+            _ if self.parent_changed(request) => return Some(self.restart(request)),
+            Action::ReadWholeParent => Event::ParentRead(match (result, &mut self.copyup) {
+                (Ok(()), Some(copyup)) => Ok(copyup.find_zeroes()),
+                (result, _) => result.and(Err(EIO)),
+            }),
+            _ => {
+                // With zeroes where the parent has nothing.
+                self.got = usize::try_from(self.extent.length).unwrap_or(0);
+                Event::Done(result)
+            }
+        };
+        Some(self.steps.next(event))
+    }
+
+    /// Whether what was read may be what is left of a parent that is not the image's any more.
+    pub(super) fn parent_changed(&self, request: &ObjectRequest) -> bool {
+        match &self.scope {
+            Scope::Image(view) => !view.head.same_parent(&request.image.head()),
+            Scope::Ancestor(_) => false,
+        }
+    }
+
+    /// The change of the map that is the current action.
+    pub(super) fn update(&self) -> Option<Update> {
+        match self.action {
+            Action::UpdateMap { to, only } => Some(Update {
+                object: self.extent.object,
+                to,
+                only,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The OSD changed the map.
+    pub(super) fn applied(&self) {
+        if let (Some(map), Some(update)) = (self.scope.map(), self.update()) {
+            map.applied(update);
+        }
+    }
+
+    /// The map of a snapshot that is told of a copy next, and whether that snapshot is the oldest.
+    pub(super) fn snap_map<'a>(&self, image: &'a Image) -> Option<(SnapMap<'a>, bool)> {
+        let Scope::Image(view) = &self.scope else {
+            return None;
+        };
+        let snaps = &view.head.snapc.snaps;
+        let id = snaps.get(self.snap)?;
+        let oldest = self.snap.saturating_add(1) == snaps.len();
+        Some((image.snap_map(&view.head, *id)?, oldest))
+    }
+
+    /// A snapshot's map was told of a copy.
+    pub(super) fn told_snap(&self, image: &Image, result: Result) -> Result {
+        match (result, self.snap_map(image)) {
+            // The snapshot is of a time when the image was smaller.
+            (Err(ERANGE), _) => Ok(()),
+            (Err(e), Some((map, _))) => map.invalidate(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends the request.
+    pub(super) fn end(mut self, result: Result) {
+        self.result = result;
+        match (&mut self.data, result) {
+            (Some(data), Ok(())) if !self.op.writes() => {
+                data.advance(self.got);
+                let left = data.remaining();
+                data.zero_fill(left);
+            }
+            (_, Err(e)) if !self.me.image.is_aborted() => {
+                pr_warn!(
+                    "rbd{}: {} at objno {} {}~{} result {}\n",
+                    self.me.image.device(),
+                    self.want,
+                    self.extent.object,
+                    self.extent.offset,
+                    self.extent.length,
+                    e.to_errno()
+                );
+            }
+            _ => {}
+        }
+    }
+}

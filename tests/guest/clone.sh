@@ -266,3 +266,30 @@ t_together() {
 	unmap
 	export_is c11p c11p
 }
+
+# What reads the parent can be seen, and so can what reads that one's.
+t_requests_of_ancestors() {
+	[ "$DRIVER" = rust ] || skip 'the C driver shows no requests'
+	parent_of c30p 524288
+	child_of c30p c30m
+	host 'rbd snap create --no-progress c30m@base; rbd snap protect c30m@base' || fail 'a snapshot of the child'
+	child_of c30m c30 --image-feature layering --image-feature exclusive-lock --image-feature object-map
+	map c30 noshare
+	# With the lock the object map is known, and with that which objects are the parent's.
+	put 458752 512
+	local read
+	thaw_osds() { host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'; }
+	AT_END=thaw_osds
+	udevadm settle
+	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	dd if="$DEV" of=/run/read bs=4k count=1 iflag=direct 2>/run/err &
+	read=$!
+	sleep 2
+	cat "/sys/kernel/debug/rbd/$ID/requests" >/run/requests
+	thaw_osds
+	wait $read || fail "read: $(cat /run/err)"
+	grep -q "^rbd_data\.$(attr image_id)\.0000000000000000	.*	read-parent	" /run/requests && [ "$(grep -c '	read	' /run/requests)" = 1 ] &&
+		[ "$(wc -l </run/requests)" = 2 ] || fail "debugfs shows: $(cat /run/requests)"
+	both_are c30 c30
+	unmap
+}

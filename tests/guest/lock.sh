@@ -244,6 +244,7 @@ t_by_hand() {
 # The owner stands still, I/O waits for it, and full force does not.
 t_full_force_waiting() {
 	[ "$DRIVER" = rust ] || skip 'the C driver has no full-force'
+	source_pattern
 	locked_image lk12 4
 	peer lk12 '
 i.write(b"x" * 512, 0)

@@ -56,6 +56,26 @@ fn every_byte_is_where_the_model_has_it() {
 }
 
 #[test]
+fn how_many_objects() {
+    for (unit, count) in [(4096, 1), (1024, 3), (4096, 3), (512, 4), (2048, 2)] {
+        let layout = Layout::new(12, unit, count).unwrap();
+        let set = 4096 * count;
+        let mut most = 0;
+        for offset in (0..2 * set).step_by(512) {
+            for length in (0..=set).step_by(512) {
+                let objects = layout.objects_of(offset, length);
+                let extents = layout.object_extents(offset, length).count();
+                assert_eq!(objects.max(1), extents.max(1), "{offset} {length}");
+                most = most.max(objects as u64);
+            }
+        }
+        assert!(most <= layout.objects_max(), "{unit} {count}: {most}");
+        // No more than are needed, but for the smallest sets.
+        assert!(layout.objects_max() <= most + 1, "{unit} {count}: {most}");
+    }
+}
+
+#[test]
 fn impossible_layouts() {
     assert!(Layout::new(22, 0, 0).unwrap().is_simple());
     for (order, unit, count) in [

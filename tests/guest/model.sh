@@ -7,6 +7,7 @@
 # the guest about as long.
 
 DATA=/build/run/guest-$GUEST_ID/data
+mkdir -p $LAB/data
 MODEL=''	# the model that put, zero and trim change
 TODO=''		# what the host has not been told yet
 PUTS=0

@@ -256,3 +256,91 @@ t_clone() {
 	map_agrees om10 s1
 	unmap
 }
+
+# Writers and discards at the same objects: however they meet, the map is right afterwards.
+t_together() {
+	image om11 1M --object-size 64K
+	source_pattern
+	map om11
+	local n i pids=()
+	for ((n = 0; n < 3; n++)); do
+		fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name="t$n" --rw=randwrite --bs=4k --size=256k --iodepth=4 \
+			--time_based --runtime="$(more 12)" --randseed=$n >"/run/fio.$n" 2>&1 &
+		pids+=($!)
+	done
+	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=trim --rw=randtrim --bs=64k --size=256k --iodepth=2 \
+		--time_based --runtime="$(more 12)" >/run/fio.trim 2>&1 &
+	pids+=($!)
+	for i in "${pids[@]}"; do wait "$i" || fail "fio: $(tail -n1 /run/fio.*)"; done
+	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
+	sync_host 'rbd export --no-progress om11 - | cmp - seen' || fail 'another client sees other data'
+	map_agrees om11
+	eq "$(flags_of om11)" '' flags
+	# Every object can still be made and removed.
+	dd if="$PATTERN" of="$DEV" bs=64k count=16 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	blkdiscard -o 0 -l 524288 "$DEV" || fail discard
+	map_agrees om11
+	eq "$(changed '' om11)" '8 9 10 11 12 13 14 15' 'objects by the map'
+	unmap
+}
+
+# map_object   the object that keeps the head's map
+map_object() { echo "rbd_object_map.$(attr image_id)"; }
+
+# An operator breaks the lock of the map itself. Updates are refused from then on, and so is what would need them: the map stays right.
+t_map_lock_broken() {
+	image om12 2M --object-size 64K
+	source_pattern
+	map om12
+	dd if="$PATTERN" of="$DEV" bs=64k count=2 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	host "python3 -c '
+import json, subprocess
+o = \"$(map_object)\"
+def run(*a): return subprocess.run((\"rados\", \"-p\", \"rbd\", \"lock\") + a, check=True, capture_output=True, text=True).stdout
+for l in json.loads(run(\"info\", o, \"rbd_lock\", \"--format\", \"json\"))[\"lockers\"]: run(\"break\", o, \"rbd_lock\", l[\"name\"], \"--lock-cookie\", l[\"cookie\"])
+print(run(\"info\", o, \"rbd_lock\", \"--format\", \"json\"))
+'" >/run/broken 2>&1 || fail "rados lock break: $(tail -n1 /run/broken)"
+	# To an object that is there and dirty: the map need not be told.
+	dd if="$PATTERN" of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write to an object that is there: $(cat /run/err)"
+	timeout 60 dd if="$PATTERN" of="$DEV" bs=64k count=1 seek=20 oflag=direct 2>/run/err || [ $? != 124 ] || fail 'a write hangs'
+	echo "a new object: $(tail -n1 /run/err)"
+	case $(flags_of om12) in
+	'') host 'rbd diff --whole-object om12 | wc -l; rados -p rbd ls | grep -c '"rbd_data.$(attr image_id)" >/run/counts
+		[ "$(sed -n 1p /run/counts)" -gt "$(sed -n 2p /run/counts)" ] || fail "an object is missing in the map: $(tr '\n' ' ' </run/counts)" ;;
+	*'object map invalid'*) echo 'flagged invalid' ;;
+	esac
+	unmap || fail "unmap: $ERRNO"
+	map om12
+	dd if="$PATTERN" of="$DEV" bs=64k count=1 seek=22 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
+	unmap
+	host 'rbd object-map rebuild --no-progress om12' || fail 'rbd object-map rebuild'
+	map_agrees om12
+}
+
+# The map is deleted, then overwritten with garbage, while it is used: flagged, and I/O goes on; a rebuild brings it back.
+t_map_damaged() {
+	image om13 2M --object-size 64K
+	model om13 2097152
+	map om13
+	put 0 65536
+	host "rados -p rbd rm $(map_object)" || fail 'rados rm'
+	put $((65536 * 4)) 4096
+	put $((65536 * 5)) 65536
+	blkdiscard -o 0 -l 65536 "$DEV" || fail discard
+	model_zero 0 65536
+	both_are om13 om13
+	case $(flags_of om13) in *'object map invalid'*) ;; *) [ "$DRIVER" = c ] || fail "flags are '$(flags_of om13)'" ;; esac
+	host 'rbd object-map rebuild --no-progress om13' || fail 'rbd object-map rebuild'
+	put $((65536 * 7)) 4096
+	unmap
+	host "head -c 100 $PATTERN_HOST | rados -p rbd put rbd_object_map.\$(rbd info om13 | sed -n 's/.*block_name_prefix: rbd_data.//p') -" || fail 'rados put'
+	if ! map om13 2>/run/err; then
+		if [ "$DRIVER" != c ]; then fail "map: $ERRNO"; fi
+		echo "the C driver says $ERRNO"
+		return 0
+	fi
+	put $((65536 * 9)) 4096
+	both_are om13 om13
+	case $(flags_of om13) in *'object map invalid'*) ;; *) fail "flags are '$(flags_of om13)'" ;; esac
+	unmap
+}

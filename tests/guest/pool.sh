@@ -91,6 +91,8 @@ far() {
 	shift 2
 	free=$(sed -n 's/^MemFree: *\([0-9]*\).*/\1/p' /proc/meminfo)
 	image "$name" "${size}B" "$@"
+	# `rbd rm` would look at each of the objects that there might be, for minutes or hours.
+	IMAGES=()
 	source_pattern
 	map "$name"
 	eq "$(blockdev --getsize64 "$DEV")" "$size" 'device size'
@@ -110,10 +112,20 @@ with rados.Rados(conffile=\"/etc/ceph/ceph.conf\") as c, c.open_ioctx(\"rbd\") a
     assert i.read(0, 65536) == bytes(65536), \"beginning\"
 '" >/run/err || fail "librbd: $(tail -n1 /run/err)"
 	if dd if="$PATTERN" of="$DEV" bs=8k count=1 oflag=direct,seek_bytes seek=$((size - 4096)) 2>/run/err; then fail 'a write across the end succeeded whole'; fi
+	host "rbd info $name | grep 'flags: .*invalid'" && fail 'the object map is invalid'
+	at=$(attr image_id)
 	unmap
+	host_later "for o in rbd_object_map.$at \$(rados -p rbd ls | grep 'rbd_data.$at'); do rados -p rbd rm \$o; done"
 }
 t_20t() { far pl5 21990232555520; }
 t_4p() { far pl6 4503599627370496 --image-feature layering --object-size 32M; }
+# As many objects as librbd gives a map: 256,000,000, of two bits each. One more it refuses, as it does for us.
+t_many_objects() {
+	far pl8 $((256000000 * 4194304))
+	if host "rbd create --size $((256000001 * 4194304))B pl9" >/run/err 2>&1; then fail 'librbd makes a map for more objects'; fi
+	grep -q 'object map' /run/err || fail "rbd create: $(tail -n1 /run/err)"
+	far pl9 $((256000001 * 4194304)) --image-feature layering,exclusive-lock
+}
 
 # The end of an image is a multiple of nothing.
 t_odd() {

@@ -2,10 +2,12 @@
 # shellcheck shell=bash
 # File systems on a mapping.
 
-filesystem() { # MKFS SIZE
-	img f1 "$2"
+filesystem() { # NAME MKFS SIZE
+	local name=$1
+	shift
+	img "$name" "$2"
 	pattern pf 6
-	map f1
+	map "$name"
 	$1 "$DEV" >/run/mkfs 2>&1 || fail "$1: $(tail -n2 /run/mkfs)"
 	mkdir -p /run/m
 	mount "$DEV" /run/m || fail mount
@@ -14,7 +16,7 @@ filesystem() { # MKFS SIZE
 	for i in 1 2 3 4 5 6 7 8 9; do echo "$i" >/run/m/d/$i; done
 	umount /run/m
 	unmap
-	map f1
+	map "$name"
 	mount "$DEV" /run/m || fail 'mount again'
 	cmp /run/m/a "$PATTERN" || fail 'the file differs after mounting again'
 	eq "$(cat /run/m/d/*)" "$(printf '%s\n' 1 2 3 4 5 6 7 8 9)" 'small files'
@@ -24,5 +26,47 @@ filesystem() { # MKFS SIZE
 	case $1 in *ext4*) e2fsck -fn "$DEV" >/run/fsck 2>&1 ;; *) xfs_repair -n "$DEV" >/run/fsck 2>&1 ;; esac || fail "check: $(tail -n2 /run/fsck)"
 	unmap
 }
-t_ext4() { filesystem 'mkfs.ext4 -q' 64; }
-t_xfs() { filesystem 'mkfs.xfs -q -f' 320; }
+t_ext4() { filesystem f1 'mkfs.ext4 -q' 64; }
+t_xfs() { filesystem f1x 'mkfs.xfs -q -f' 320; }
+
+# Several tasks do all that files are for, while the image is trimmed and others take snapshots of it; what is there in the end is there
+# after mounting again, and as librbd shows it.
+stress() { # NAME MKFS SIZE MOUNT_OPTIONS READ_ONLY_MOUNT_OPTIONS
+	local name=$1 nbd i
+	image "$name" "$3"
+	map "$name"
+	$2 "$DEV" >/run/mkfs 2>&1 || fail "$2: $(tail -n2 /run/mkfs)"
+	mkdir -p /run/m
+	mount -o "$4" "$DEV" /run/m || fail mount
+	python3 "$here/fs_stress.py" work /run/m/a 4 "$(more 80)" >/run/stress 2>&1 &
+	local work=$!
+	for i in 1 2; do
+		sleep 2
+		host "rbd snap create --no-progress $name@s$i" || fail 'rbd snap create'
+		fstrim /run/m || fail fstrim
+	done
+	wait $work || fail "the stress: $(tail -n1 /run/stress)"
+	python3 "$here/fs_stress.py" list /run/m/a >/run/list || fail list
+	umount /run/m
+	case $2 in *ext4*) e2fsck -fn "$DEV" >/run/fsck 2>&1 ;; *) xfs_repair -n "$DEV" >/run/fsck 2>&1 ;; esac || fail "check: $(tail -n2 /run/fsck)"
+	unmap
+	map "$name"
+	mount "$DEV" /run/m || fail 'mount again'
+	python3 "$here/fs_stress.py" list /run/m/a | cmp - /run/list || fail 'what is there differs after mounting again'
+	umount /run/m
+	unmap
+	# The same blocks by librbd.
+	modprobe nbd 2>/dev/null || true
+	nbd=$(timeout 60 rbd-nbd map --read-only "$name" 2>/run/err) || fail "rbd-nbd: $(tail -n1 /run/err)"
+	AT_END="rbd-nbd unmap $nbd"
+	# Who looks for partitions may have it for a moment.
+	wait_for 10 mount -o "ro,$5" "$nbd" /run/m 2>/run/err || fail "mount by librbd: $(head -n1 /run/err)"
+	python3 "$here/fs_stress.py" list /run/m/a | cmp - /run/list || fail 'what librbd shows differs'
+	umount /run/m
+	AT_END=''
+	timeout 60 rbd-nbd unmap "$nbd" || fail 'rbd-nbd unmap'
+	host "rbd object-map check --no-progress $name && ! rbd info $name | grep flags: | grep invalid" >/run/check 2>&1 || fail "the object map: $(tail -n1 /run/check)"
+	echo "$(wc -l </run/list) names"
+}
+t_stress_ext4() { stress f2 'mkfs.ext4 -q' 128 discard noload; }
+t_stress_xfs() { stress f3 'mkfs.xfs -q -f' 320 discard norecovery; }

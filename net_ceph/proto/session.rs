@@ -395,6 +395,22 @@ pub(super) fn check_crc(computed: u32, expected: u32, step: &'static str) -> Pro
     Ok(())
 }
 
+/// Fails if more waits to be sent than a peer that reads what it is sent ever leaves: who asks for answers and
+/// does not read them would have them pile up.
+pub(super) fn check_unsent(out: &KVec<u8>, step: &'static str) -> ProtoResult {
+    const MAX_UNSENT: usize = 1 << 20;
+    if out.len() > MAX_UNSENT {
+        return Err(ProtoError::new(
+            step,
+            Reason::TooLong {
+                len: out.len() as u64,
+                max: MAX_UNSENT as u64,
+            },
+        ));
+    }
+    Ok(())
+}
+
 /// The length of a segment we send.
 pub(super) fn segment_len(segment: &[u8], step: &'static str) -> ProtoResult<u32> {
     u32::try_from(segment.len()).map_err(|_| ProtoError::value(step, segment.len() as u64))

@@ -6,7 +6,7 @@ use super::super::auth::ConnectionAuth;
 use super::super::crypto::Crypto;
 use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::msg::{MsgHeader, OutMessage};
-use super::super::session::{segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
+use super::super::session::{check_unsent, segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
 use super::super::types::{features, EntityName, EntityType, Timespec};
 use super::super::wire::{Decoder, Encoder};
 use super::payload::{self, tag, Seal, Sealed, HEADER_LEN};
@@ -218,6 +218,7 @@ impl Session {
             },
             _ => {
                 let stamp = Timespec::decode(&mut d, "msgr1: KEEPALIVE2")?;
+                check_unsent(out, "msgr1: answers to KEEPALIVE2")?;
                 let mut e = Encoder::new(out);
                 e.u8(tag::KEEPALIVE2_ACK)?;
                 stamp.encode(&mut e)?;

@@ -6,7 +6,7 @@ use super::super::auth::{ConnectionAuth, CON_MODE_CRC};
 use super::super::crypto::Crypto;
 use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::msg::{MsgHeader, OutMessage};
-use super::super::session::{segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
+use super::super::session::{check_unsent, segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
 use super::super::types::Timespec;
 use super::super::wire::{Decoder, Encoder};
 use super::frame::{CrcFraming, Head, Look, SegmentCrcs, Tag, EPILOGUE_LEN};
@@ -244,6 +244,7 @@ impl Session {
             }),
             Tag::KEEPALIVE2 => {
                 let stamp = Timespec::decode(&mut d, "msgr2: KEEPALIVE2")?;
+                check_unsent(out, "msgr2: answers to KEEPALIVE2")?;
                 self.framing
                     .put_head(Tag::KEEPALIVE2_ACK, [0; 3], out, |out| {
                         stamp.encode(&mut Encoder::new(out))

@@ -24,6 +24,8 @@ const WRAPPER_CRC: u8 = 8;
 const SECTION_COMPAT: u8 = 1;
 /// The smallest encoding of a pool: id and section header.
 const POOL_MIN_LEN: usize = 8 + 6;
+/// More pools than any cluster has: each has PGs, and a monitor limits those.
+pub(super) const MAX_POOLS: usize = 1 << 14;
 
 /// The parts of a wrapped map: its two sections, and what follows them.
 pub(super) struct Wrapped<'a> {
@@ -226,7 +228,7 @@ fn decode_words(d: &mut Decoder<'_>, count: usize) -> ProtoResult<KVVec<u32>> {
 
 /// Reads a map from id to pool. May sleep.
 pub(super) fn decode_pools(d: &mut Decoder<'_>) -> ProtoResult<KVec<Pool>> {
-    let count = d.count(usize::MAX, POOL_MIN_LEN, "osdmap: pools")?;
+    let count = d.count(MAX_POOLS, POOL_MIN_LEN, "osdmap: pools")?;
     let mut pools = KVec::with_capacity(count, GFP_KERNEL)?;
     for _ in 0..count {
         let id = d.u64("osdmap: pool id")?;

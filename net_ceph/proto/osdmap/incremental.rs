@@ -12,7 +12,7 @@ use super::super::wire::Decoder;
 use super::blocklist::{decode_entries, Entry};
 use super::decode::{
     decode_pools, decode_state, for_names, osd_count, skip_addrs, skip_profiles, skip_snaps,
-    Wrapped,
+    Wrapped, MAX_POOLS,
 };
 use super::pg_table::{PgTable, Shape};
 use super::{osd_state, OsdAddrs, OsdMap, Pool, AFFINITY_DEFAULT};
@@ -36,8 +36,8 @@ pub struct Incremental<'a> {
     crush: &'a [u8],
     crc32c: Crc32c,
     pools: KVec<Pool>,
-    names: KVec<(u64, &'a [u8])>,
-    old_pools: KVec<u64>,
+    names: KVVec<(u64, &'a [u8])>,
+    old_pools: KVVec<u64>,
     up: KVVec<(u32, OsdAddrs)>,
     states: KVVec<(u32, u32)>,
     weights: KVVec<(u32, u32)>,
@@ -70,9 +70,9 @@ impl<'a> Incremental<'a> {
             Err(_) => None,
         };
         let pools = decode_pools(d)?;
-        let mut names = KVec::new();
+        let mut names = KVVec::new();
         for_names(d, |id, name| Ok(names.push((id, name), GFP_KERNEL)?))?;
-        let mut old_pools = KVec::new();
+        let mut old_pools = KVVec::new();
         for _ in 0..d.u32("osdmap incremental: old pools")? {
             old_pools.push(d.u64("osdmap incremental: old pool")?, GFP_KERNEL)?;
         }
@@ -232,6 +232,10 @@ impl OsdMap {
                 }
                 None => self.pools.push(new, GFP_KERNEL)?,
             }
+        }
+        if self.pools.len() > MAX_POOLS {
+            let count = self.pools.len() as u64;
+            return Err(ProtoError::value("osdmap incremental: pools", count));
         }
         sort_by_key(&mut self.pools, |p| p.id);
         for &(id, name) in &inc.names {

@@ -17,6 +17,8 @@ const NAMESPACE_SEPARATOR: u8 = 0x1f;
 
 /// The oldest encoding that is a versioned section (Ceph Bobtail).
 const OLDEST_VERSION: u8 = 5;
+/// The longest name kept: no map string can name a longer one, as sysfs passes on a page at most.
+const MAX_NAME: usize = 4096;
 /// The highest `compat` there is an encoding of.
 const SUPPORTED: u8 = 9;
 
@@ -210,9 +212,12 @@ impl Pool {
         Ok(Self { name, ..*self })
     }
 
-    /// Gives the pool a name. May sleep.
+    /// Gives the pool a name; one that is too long is none. May sleep.
     pub(super) fn rename(&mut self, name: &[u8]) -> ProtoResult {
         self.name.clear();
+        if name.len() > MAX_NAME {
+            return Ok(());
+        }
         Ok(self.name.extend_from_slice(name, GFP_KERNEL)?)
     }
 

@@ -15,8 +15,13 @@ use kernel::prelude::*;
 const MAGIC: u32 = 0x0001_0000;
 /// The only hash function there is (Ceph `src/crush/hash.h`, `CRUSH_HASH_RJENKINS1`).
 const HASH_RJENKINS1: u8 = 0;
-/// More buckets, rules or items than any map has; what is allocated is bounded by the bytes received.
+/// More items than any map has; what is allocated is bounded by the bytes received.
 const MAX_COUNT: usize = 1 << 28;
+/// More buckets than any map has, with a shadow tree for each device class. One that is absent takes four bytes
+/// of the map, and eight times that here.
+const MAX_BUCKETS: usize = 1 << 20;
+/// The most rules a map may have (Ceph `src/crush/crush.h`, `CRUSH_MAX_RULES`).
+const MAX_RULES: usize = 1 << 8;
 
 impl CrushMap {
     /// Decodes a map. Names of devices and rules, device classes and shadow-tree links are passed over. May sleep.
@@ -27,8 +32,8 @@ impl CrushMap {
             return Err(ProtoError::value("crush: magic", magic.into()));
         }
         // Even an absent bucket or rule takes four bytes.
-        let max_buckets = d.count(MAX_COUNT, 4, "crush: bucket count")?;
-        let max_rules = d.count(MAX_COUNT, 4, "crush: rule count")?;
+        let max_buckets = d.count(MAX_BUCKETS, 4, "crush: bucket count")?;
+        let max_rules = d.count(MAX_RULES, 4, "crush: rule count")?;
         let max_devices = d.i32("crush: device count")?;
 
         let mut map = Self {

@@ -10,6 +10,10 @@ use crate::proto::message::Request;
 use crate::proto::osd_op::{BackoffAck, HObject, HObjectBuf, OsdBackoff, SpgId};
 use kernel::{fmt, prelude::*, sync::Arc};
 
+/// The most ranges kept. An OSD has some hundreds of placement groups, and asks once for each, or for each object
+/// that it cannot find.
+const RANGES_MAX: usize = 4096;
+
 /// One such range.
 struct Range {
     id: u64,
@@ -23,9 +27,12 @@ struct Range {
 pub(super) struct Backoffs(KVec<Range>);
 
 impl Backoffs {
-    /// Adds a range. Allocates.
+    /// Adds a range; one too many is an error. Allocates.
     pub(super) fn add(&mut self, b: &OsdBackoff<'_>) -> ProtoResult {
         self.remove(b.id);
+        if self.0.len() >= RANGES_MAX {
+            return Err(ProtoError::value("backoff: ranges", b.id));
+        }
         let range = Range {
             id: b.id,
             spg: b.spg,

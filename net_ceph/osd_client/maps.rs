@@ -32,7 +32,7 @@ struct Blob {
 /// What arrived and was not looked at yet.
 #[derive(Default)]
 pub(super) struct Incoming {
-    blobs: KVec<Blob>,
+    blobs: KVVec<Blob>,
     bytes: usize,
     /// The newest epoch there is, as far as anyone told.
     newest: u32,
@@ -42,14 +42,16 @@ pub(super) struct Incoming {
 
 /// Maps for the work item to take over.
 pub(super) struct Arrived {
-    blobs: KVec<Blob>,
+    blobs: KVVec<Blob>,
     /// The newest epoch there is, as far as anyone told.
     newest: u32,
 }
 
 impl Incoming {
     fn push(&mut self, epoch: u32, full: bool, bytes: &[u8]) -> Result {
-        if self.bytes.saturating_add(bytes.len()) > WAITING_MAX {
+        // An empty one takes room, too.
+        let cost = bytes.len().saturating_add(size_of::<Blob>());
+        if self.bytes.saturating_add(cost) > WAITING_MAX {
             return Err(ENOMEM);
         }
         let mut copy = KVVec::with_capacity(bytes.len(), GFP_KERNEL)?;
@@ -60,7 +62,7 @@ impl Incoming {
             bytes: copy,
         };
         self.blobs.push(blob, GFP_KERNEL)?;
-        self.bytes = self.bytes.saturating_add(bytes.len());
+        self.bytes = self.bytes.saturating_add(cost);
         Ok(())
     }
 }

@@ -25,6 +25,9 @@ use kernel::{
     sync::{Arc, Mutex, SetOnce},
 };
 
+/// The most messages of our own that wait to be sent.
+const OWN_MAX: usize = 1024;
+
 /// What a session's lock guards.
 #[derive(Default)]
 pub(super) struct Inner {
@@ -237,6 +240,10 @@ impl Session {
         let inner = &mut *guard;
         match b.op {
             BackoffOp::Block => {
+                // An OSD that does not read our answers gets no more of them.
+                if inner.own.len() >= OWN_MAX {
+                    return Err(ProtoError::value("backoff: answers not read", b.id));
+                }
                 let answer = acknowledgement(b, self.client.epoch());
                 inner.backoffs.add(b)?;
                 let answer = answer.map_err(|_| NO_MEMORY)?;

@@ -181,7 +181,10 @@ impl AuthClient {
             connection_secret: KVec::new(),
         };
         match (self.method, self.phase) {
-            (AUTH_NONE, Phase::Named) => self.set_global_id(global_id)?,
+            (AUTH_NONE, Phase::Named) => {
+                check_global_id(global_id)?;
+                self.global_id = global_id;
+            }
             (AUTH_CEPHX, Phase::Asked) => {
                 let mut d = Decoder::new(payload);
                 let op = d.u16("auth: reply op")?;
@@ -191,8 +194,10 @@ impl AuthClient {
                 }
                 match op {
                     GET_AUTH_SESSION_KEY => {
+                        // Before any ticket is taken: with one, we would be somebody without a number.
+                        check_global_id(global_id)?;
                         done.connection_secret = self.take_auth_ticket(crypto, &mut d, now)?;
-                        self.set_global_id(global_id)?;
+                        self.global_id = global_id;
                     }
                     GET_PRINCIPAL_SESSION_KEY => {
                         let key = self.auth_key()?;
@@ -338,14 +343,6 @@ impl AuthClient {
             .fold(0, |mask, bit| mask | bit)
     }
 
-    fn set_global_id(&mut self, global_id: u64) -> ProtoResult {
-        if global_id == 0 {
-            return Err(ProtoError::value("auth: global id", 0));
-        }
-        self.global_id = global_id;
-        Ok(())
-    }
-
     fn auth_key(&self) -> ProtoResult<SessionKey> {
         self.tickets
             .get(SERVICE_AUTH)
@@ -437,6 +434,14 @@ impl AuthClient {
                 .take_reply(crypto, &key, self.services, &mut part, now)?;
         }
         Ok(secret)
+    }
+}
+
+/// Fails if a monitor gives out the number that stands for none.
+fn check_global_id(global_id: u64) -> ProtoResult {
+    match global_id {
+        0 => Err(ProtoError::value("auth: global id", 0)),
+        _ => Ok(()),
     }
 }
 

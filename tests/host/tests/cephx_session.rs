@@ -207,6 +207,8 @@ fn answers_out_of_order_are_refused() {
     assert!(auth.auth_done(0, 1, payload).is_err(), "no global id");
     let bad = auth.auth_bad_method(AUTH_CEPHX, -13, &[AUTH_CEPHX], &[1]);
     assert_eq!(bad.unwrap_err().reason, Reason::Refused(-13));
+    let tickets = client.credentials(SERVICE_OSD, NOW);
+    assert!(tickets.is_err(), "tickets without a global id");
 }
 
 #[test]

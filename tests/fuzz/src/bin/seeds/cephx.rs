@@ -100,6 +100,18 @@ pub fn put(s: &Seeds) {
     s.put("cephx_client", "msgr2", &[&talk[..], &with_osd].concat());
     let ages = [&[8, 0xfb, 0xe0, 0x2e, 5, 6, 2, 5, 7, 3][..]].concat();
     s.put("cephx_client", "renewal", &[&talk[..], &ages].concat());
+    // A monitor that gives out no number, and then tickets.
+    let principal = [&[0, 2, 0, 0, 0, 0][..], &second].concat();
+    let talk = [
+        &[0, 0, 1][..],
+        &mon_challenge,
+        &[2, 0],
+        &counted(&reply),
+        &[2, 0],
+        &counted(&principal),
+    ]
+    .concat();
+    s.put("cephx_client", "nobody", &talk);
     // The same in messages.
     let talk = [
         &[0, 3, 4, 2, 0][..],

@@ -122,6 +122,8 @@ impl World {
                 if let Some(mut service) = self.service.take() {
                     self.with_service(&mut service, step, i);
                     self.service = Some(service);
+                } else {
+                    self.without_service(i);
                 }
             }
         }
@@ -130,6 +132,18 @@ impl World {
             !self.client.is_authenticated() || self.client.global_id() != 0,
             "authenticated as nobody"
         );
+    }
+
+    /// What a monitor's connection does beside.
+    fn without_service(&mut self, i: &mut Input<'_>) {
+        let (mut mon, out) = self.mon();
+        assert_eq!(mon.authorizer(out), Ok(0));
+        assert!(out.is_empty() && mon.session_key().is_none());
+        assert!(mon.authorizer_challenge(i.bytes(), out).is_err());
+        mon.authorizer_rejected();
+        let methods = [i.u8().into()];
+        let refusal = mon.auth_bad_method(2, i.u8() as i8 as i32, &methods, &[1]);
+        assert!(refusal.is_err_and(|e| e.to_errno().to_errno() < 0));
     }
 
     fn with_service(&mut self, s: &mut ServiceAuth<Plain>, step: u8, i: &mut Input<'_>) {

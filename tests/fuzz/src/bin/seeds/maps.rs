@@ -3,6 +3,11 @@
 //! Maps and messages, for decoders.
 
 use super::{counted, Seeds};
+use ceph_proto_fuzz::plain::addr;
+use ceph_proto_host::proto::osd_op::{HObject, SpgId};
+use ceph_proto_host::proto::types::{AddrType, EntityName, EntityType};
+use ceph_proto_host::proto::wire::Encoder;
+use kernel::prelude::*;
 
 pub fn put(s: &Seeds) {
     for (name, bytes) in s.folder("monmap") {
@@ -26,15 +31,70 @@ pub fn put(s: &Seeds) {
         s.put("cls", &name, &bytes);
     }
     for (name, bytes) in s.folder("object_map") {
-        s.put("cls", &name, &bytes[..bytes.len().min(200)]);
+        let short = &bytes[..bytes.len().min(200)];
+        s.put("cls", &format!("map-{name}"), short);
         if name.starts_with("small") || name == "big" {
             let changes = counted(&[0, 1, 5, 3, 0xff, 0, 0, 0, 0, 0, 0, 0, 9, 2]);
             let script = [counted(b"10ab"), vec![4; 8], changes, bytes].concat();
             s.put("object_map", &name, &script);
         }
     }
+    s.put("cls", "lock", &lock());
+    s.put("osd_messages", "backoff", &backoff());
     crush(s);
     osdmaps(s);
+}
+
+/// Who has a lock, as librbd takes it.
+fn lock() -> Vec<u8> {
+    let mut out = KVec::new();
+    let put = |e: &mut Encoder<'_>| {
+        e.u32(1)?;
+        e.section(1, 1, |e| {
+            EntityName::new(EntityType::CLIENT, 4242).encode(e)?;
+            e.blob(b"auto 123")
+        })?;
+        e.section(1, 1, |e| {
+            e.u64(0)?;
+            addr(AddrType::ANY, 77, "10.1.2.3:0").encode(e)?;
+            e.blob(b"")
+        })?;
+        e.u8(1)?;
+        e.blob(b"internal")
+    };
+    Encoder::new(&mut out).section(1, 1, put).expect("memory");
+    out.to_vec()
+}
+
+/// An OSD asks to hold back a range of objects.
+fn backoff() -> Vec<u8> {
+    let object = |object, snapid| HObject {
+        key: b"",
+        object,
+        snapid,
+        hash: 0x1234_5678,
+        max: false,
+        namespace: b"ns",
+        pool: 3,
+    };
+    let mut out = KVec::new();
+    let e = &mut Encoder::new(&mut out);
+    let spg = SpgId {
+        pool: 3,
+        seed: 8,
+        shard: -1,
+    };
+    let put = |e: &mut Encoder<'_>| {
+        e.u16(1)?;
+        spg.encode(e)?;
+        e.u32(55)?;
+        e.u8(1)?;
+        e.u64(9)?;
+        object(b"a", 1).encode(e)?;
+        object(b"b", 2).encode(e)
+    };
+    put(e).expect("memory");
+    out.to_vec()
 }
 
 fn crush(s: &Seeds) {

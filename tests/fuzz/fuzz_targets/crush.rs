@@ -31,7 +31,7 @@ fuzz_target!(Budget::DECODER, |data| {
                 "a place that was never filled"
             );
         }
-        // Not always: some cost a second.
+        // Not always: some cost a tenth of a second.
         if x % 8 == 0 {
             let again = place(&copy, &weights);
             assert_eq!(again, Ok((count, out)), "placement is a function");

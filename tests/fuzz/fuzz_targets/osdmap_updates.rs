@@ -8,9 +8,10 @@
 use ceph_proto_fuzz::maps::look_at;
 use ceph_proto_fuzz::plain::crc32c;
 use ceph_proto_fuzz::{fuzz_target, Budget, Input};
+use ceph_proto_host::proto::error::ProtoResult;
 use ceph_proto_host::proto::message::Reply;
 use ceph_proto_host::proto::mon_msg::OsdMaps;
-use ceph_proto_host::proto::osdmap::{Incremental, OsdMap};
+use ceph_proto_host::proto::osdmap::{Incremental, Interval, OsdMap, PgId};
 
 /// An incremental names the number of OSDs, of which there may be 131,072; a map keeps 88 bytes of each. The
 /// map is copied before each one.
@@ -26,6 +27,8 @@ fuzz_target!(BUDGET, |data| {
     let seed = i.u32();
     let mut left = MOST;
     let mut current: Option<OsdMap> = None;
+    // Where it places objects, if that was asked.
+    let mut before: Vec<(PgId, ProtoResult<Interval>)> = Vec::new();
     while !i.is_empty() && left > 0 {
         let message = i.bytes();
         let Ok(maps) = OsdMaps::decode(4, message) else {
@@ -35,7 +38,9 @@ fuzz_target!(BUDGET, |data| {
             left -= 1;
             let have = current.as_ref().map_or(0, OsdMap::epoch);
             match OsdMap::decode(blob, crc32c) {
-                Ok(map) if map.epoch() == epoch && epoch > have => current = Some(map),
+                Ok(map) if map.epoch() == epoch && epoch > have => {
+                    (current, before) = (Some(map), Vec::new());
+                }
                 _ => {}
             }
         }
@@ -51,14 +56,13 @@ fuzz_target!(BUDGET, |data| {
             assert_eq!(next.epoch(), inc.epoch());
             assert_eq!(inc.epoch(), map.epoch() + 1, "list entry {epoch}");
             assert_eq!(next.fsid(), map.fsid());
-            let before = look_at(map, seed);
             let after = look_at(&next, seed);
             for ((pg, old), (same, new)) in before.iter().zip(&after) {
                 if let (true, Ok(old), Ok(new)) = (pg == same, old, new) {
                     let _ = old.is_new(new, *pg);
                 }
             }
-            current = Some(next);
+            (current, before) = (Some(next), after);
         }
     }
 });

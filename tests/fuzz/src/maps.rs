@@ -6,7 +6,7 @@ use ceph_proto_host::proto::error::ProtoResult;
 use ceph_proto_host::proto::osdmap::{Interval, OsdMap, PgId, MAX_PG_SIZE};
 use ceph_proto_host::proto::types::{AddrType, EntityAddr};
 
-/// How many pools are looked at: a placement in a hostile map may cost as much as a second.
+/// How many pools are looked at: a placement in a hostile map may cost a tenth of a second.
 const POOLS: usize = 2;
 
 /// The placement of an object in some of the pools, as `seed` chooses.

@@ -10,7 +10,7 @@ if [ -z "$FSX" ] && [ -x $LAB/ceph_test_librbd_fsx ]; then FSX=$LAB/ceph_test_li
 
 # fsx_ NAME FEATURES OPERATIONS [OPTIONS]   with SOAK OPERATIONS become at least 5000
 fsx_() {
-	local name=fsx_$1 features=$2 ops=$3 rc=0
+	local name=fsx_$1 features=$2 ops=$3 rc=0 clones
 	if [ -n "${SOAK:-}" ]; then ops=${FSX_OPS:-6000}; fi
 	shift 3
 	# It unmaps as soon as it has closed the device. With udev watching for that, blkid has it open by then, for longer than libkrbd waits
@@ -25,10 +25,12 @@ fsx_() {
 		grep -vE '^[0-9]+\([0-9 ]+mod 256\)' /run/fsx.out | tail -n 40
 		fail "fsx: status $rc: $(grep -vE '^[0-9]+\(|^Correct content|^\(maybe|truncating to largest|^skipping|disabled$|^LOG DUMP' /run/fsx.out | tail -n 4 | tr '\n' ' ')"
 	fi
-	echo "$ops operations, of them $(grep -c '^[0-9]* clone' /run/fsx.out) clones and $(grep -cE '^([0-9]* flatten|flattening)' /run/fsx.out) flattens: $(tail -n 1 /run/fsx.out)"
+	clones=$(grep -c '^[0-9]* clone' /run/fsx.out || true)
+	echo "$ops operations, of them $clones clones and $(grep -cE '^([0-9]* flatten|flattening)' /run/fsx.out || true) flattens: $(tail -n 1 /run/fsx.out)"
+	[ "$ops" -lt 1000 ] || [ "$clones" -gt 0 ] || fail 'nothing was cloned'
 	rm -rf /run/fsx
 }
-t_layering() { fsx_ a 1 150 -U; }
-t_striped() { SEED=2 fsx_ b 1 150; }
-t_default() { SEED=3 fsx_ c 61 150 -U; }
-t_direct() { SEED=4 fsx_ d 61 150 -Z; }
+t_layering() { fsx_ a 1 300 -U; }
+t_striped() { SEED=2 fsx_ b 1 300; }
+t_default() { SEED=3 fsx_ c 61 300 -U; }
+t_direct() { SEED=4 fsx_ d 61 300 -Z; }

@@ -13,9 +13,10 @@ fsx_() {
 	local name=fsx_$1 features=$2 ops=$3 rc=0 clones
 	if [ -n "${SOAK:-}" ]; then ops=${FSX_OPS:-6000}; fi
 	shift 3
-	# It unmaps as soon as it has closed the device. With udev watching for that, blkid has it open by then, for longer than libkrbd waits
-	# on a slow machine, whichever driver it is.
+	# It unmaps as soon as it has closed the device. udev looks into it with blkid after each resize, and when a writer has closed it: on
+	# a slow machine it has it open then, for longer than libkrbd waits, whichever driver it is.
 	mkdir -p /run/fsx /run/udev/rules.d
+	: >/run/udev/rules.d/60-persistent-storage.rules
 	echo 'ACTION!="remove", KERNEL=="rbd*", OPTIONS+="nowatch"' >/run/udev/rules.d/99-fsx.rules
 	udevadm control --reload
 	CEPH_ARGS="--rbd-default-features=$features" $FSX -W -R -p 500 -P /run/fsx -r 512 -w 512 -t 512 -h 512 -l 4194304 -o 131072 -S "${SEED:-1}" -N "$ops" -K "$@" rbd "$name" \
@@ -27,10 +28,11 @@ fsx_() {
 	fi
 	clones=$(grep -c '^[0-9]* clone' /run/fsx.out || true)
 	echo "$ops operations, of them $clones clones and $(grep -cE '^([0-9]* flatten|flattening)' /run/fsx.out || true) flattens: $(tail -n 1 /run/fsx.out)"
-	[ "$ops" -lt 1000 ] || [ "$clones" -gt 0 ] || fail 'nothing was cloned'
+	[ "$clones" -gt 0 ] || [ -z "${SOAK:-}" ] || fail 'nothing was cloned'
 	rm -rf /run/fsx
 }
-t_layering() { fsx_ a 1 300 -U; }
-t_striped() { SEED=2 fsx_ b 1 300; }
-t_default() { SEED=3 fsx_ c 61 300 -U; }
-t_direct() { SEED=4 fsx_ d 61 300 -Z; }
+# With this seed the first clones are operations 56 and 83.
+t_layering() { SEED=4 fsx_ a 1 150 -U; }
+t_striped() { SEED=4 fsx_ b 1 150; }
+t_default() { SEED=3 fsx_ c 61 150 -U; }
+t_direct() { SEED=4 fsx_ d 61 150 -Z; }

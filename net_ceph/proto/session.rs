@@ -255,7 +255,7 @@ impl Session {
         both!(self, s => s.encode_keepalive(now, out))
     }
 
-    /// Whether messages were received that the peer does not know of yet. Each message sent tells
+    /// Whether messages were received that the peer does not know of yet, and wants to. Each message sent tells
     /// it too, so an acknowledgement of its own is for when nothing else is to be sent.
     pub fn ack_due(&self) -> bool {
         self.is_open() && both!(self, s => s.link.ack_due())
@@ -340,8 +340,10 @@ impl Link {
         };
     }
 
+    /// Not to a peer that forgets the session with the connection: it keeps nothing of what it sent (Ceph
+    /// `src/msg/async/ProtocolV1.cc` and `ProtocolV2.cc`, `write_event`), and sends no acknowledgements either.
     pub(super) fn ack_due(&self) -> bool {
-        self.in_seq > self.in_seq_acked
+        !self.lossy && self.in_seq > self.in_seq_acked
     }
 
     /// Judges the number of a message that begins. A gap is an error: messages were lost.

@@ -114,7 +114,7 @@ fn monitors_get_no_authorizer() {
 
 #[test]
 fn messages_both_ways() {
-    let (mut client, server) = open(true);
+    let (mut client, server) = open(false);
     let segments: [&[u8]; 2] = [b"", b"some bytes"];
     let mut seq = 0;
     for front in segments {
@@ -159,7 +159,7 @@ fn server_ack(seq: u64) -> Vec<u8> {
 
 #[test]
 fn control_tags() {
-    let (mut client, server) = open(true);
+    let (mut client, server) = open(false);
     let stamp = Timespec { sec: 1, nsec: 2 };
     let time = Put::default().u32(1).u32(2).0;
     let mut out = KVec::new();
@@ -176,6 +176,13 @@ fn control_tags() {
     assert!(client.session.encode_ack(&mut out).unwrap());
     assert_eq!(out[..], server_ack(1));
     client.events();
+
+    // Who forgets the session with the connection does not want to know.
+    let (mut forgetful, server) = open(true);
+    forgetful.feed(&server.message(1, b"f", b"", b"")).unwrap();
+    let mut none = KVec::new();
+    assert!(!forgetful.session.encode_ack(&mut none).unwrap() && none.is_empty());
+    assert_eq!(forgetful.send(0, b"", b"", b"").1[0], 7);
 
     client.feed(&[6]).unwrap();
     assert_eq!(client.events(), [Ev::Closed]);
@@ -473,7 +480,7 @@ fn lost_messages_are_noticed() {
 
 #[test]
 fn unwanted_data_are_passed_over() {
-    let (mut client, server) = open(true);
+    let (mut client, server) = open(false);
     client.unwanted = Some(43);
     let mut stream = server.message(1, b"front", b"", &[7; 5000]);
     stream.extend(server.message(2, b"front", b"", b""));
@@ -539,7 +546,7 @@ fn sending_and_receiving_do_not_allocate() {
 
 #[test]
 fn a_failed_allocation_leaves_no_trace() {
-    let (mut client, server) = open(true);
+    let (mut client, server) = open(false);
     client.feed(&server.message(1, b"f", b"", b"")).unwrap();
     let (mut head, mut tail) = (KVec::new(), KVec::new());
     let msg = out_message(0, b"front", b"middle", b"data", 0);

@@ -210,7 +210,7 @@ fn messages_in() {
 
 #[test]
 fn acknowledgements() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = open(false);
     let mut out = KVec::new();
     assert!(!client.session.encode_ack(&mut out).unwrap() && out.is_empty());
     client.feed(&message_v2(1, 0, b"f", b"", b"")).unwrap();
@@ -227,6 +227,12 @@ fn acknowledgements() {
     client.events();
     client.feed(&frame(20, &[&1u64.to_le_bytes()])).unwrap();
     assert_eq!(client.events(), [Ev::Acked(1)]);
+
+    // Who forgets the session with the connection does not want to know.
+    let (mut forgetful, _) = open(true);
+    forgetful.feed(&message_v2(1, 0, b"f", b"", b"")).unwrap();
+    let mut none = KVec::new();
+    assert!(!forgetful.session.encode_ack(&mut none).unwrap() && none.is_empty());
 }
 
 #[test]
@@ -340,7 +346,7 @@ fn lossy_sessions_begin_anew() {
 
 #[test]
 fn unwanted_data_are_passed_over() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = open(false);
     client.unwanted = Some(43);
     let mut stream = message_v2(1, 0, b"front", b"", &[7; 5000]);
     stream.extend(message_v2(2, 0, b"front", b"", b""));

@@ -4,15 +4,13 @@
 
 use super::connection::{Connection, Core, Events, Fault, State, NSEC_PER_MSEC};
 use super::ops::{DataTarget, Incoming};
-use super::receive::{DataState, Receive};
+use super::receive::DataState;
 use crate::abstractions::crypto::KernelCrypto;
 use crate::abstractions::errno::{ECONNREFUSED, ECONNRESET, ESHUTDOWN};
 use crate::abstractions::socket::{Socket, SocketState};
 use crate::abstractions::time::{boot_ns, msecs, wall_time};
-use crate::proto::msg::MsgHeader;
-use crate::proto::session::{Rx, Session};
+use crate::proto::session::Rx;
 use crate::proto::types::Timespec;
-use core::ops::Range;
 use kernel::{
     prelude::*,
     sync::{atomic::Relaxed, Arc},
@@ -157,6 +155,7 @@ impl Connection {
 
     /// Takes what has arrived. `Ok(true)`: there may be more.
     fn receive(self: &Arc<Self>, core: &mut Core) -> Result<bool, Fault> {
+        core.rx.wake();
         for _ in 0..RECEIVE_BUDGET {
             let Some(socket) = core.socket.as_ref() else {
                 return Ok(false);
@@ -175,6 +174,9 @@ impl Connection {
                 DataState::Idle => {}
             }
             if let Some(total) = self.parse(core)? {
+                if core.rx.is_drained() {
+                    return Ok(false);
+                }
                 let Some(socket) = core.socket.as_ref() else {
                     return Ok(false);
                 };
@@ -228,11 +230,24 @@ impl Connection {
                     };
                     ops.dispatch(msg);
                     rx.consume(consumed);
+                    rx.begin_plain();
                 } else {
                     let place = rx.range_of(front);
                     let target = ops.data_target(&header, front);
                     rx.consume(consumed);
-                    Self::begin_data(rx, session, header, place, target, data_crc_seed)?;
+                    match target {
+                        DataTarget::Skip => session.skip_data()?,
+                        target => rx
+                            .begin(
+                                consumed,
+                                header,
+                                place,
+                                target,
+                                data_crc_seed,
+                                session.wants_data_crc(),
+                            )
+                            .map_err(|e| Fault::new(e, "more data than asked for"))?,
+                    }
                 }
                 return Ok(None);
             }
@@ -266,6 +281,8 @@ impl Connection {
                 let global_id = session.global_id();
                 rx.consume(consumed);
                 self.open.store(1, Relaxed);
+                // The end of the time for the handshake must not be waited for: see `socket_ready`.
+                self.kick_later();
                 ops.opened(self, global_id);
                 return Ok(None);
             }
@@ -276,21 +293,5 @@ impl Connection {
             Some(step) => Err(Fault::new(ECONNRESET, step)),
             None => Ok(None),
         }
-    }
-
-    fn begin_data(
-        rx: &mut Receive,
-        session: &mut Session,
-        header: MsgHeader,
-        front: Range<usize>,
-        target: DataTarget,
-        seed: u32,
-    ) -> Result<(), Fault> {
-        if matches!(target, DataTarget::Skip) {
-            session.skip_data()?;
-            return Ok(());
-        }
-        rx.begin(header, front, target, seed, session.wants_data_crc())
-            .map_err(|e| Fault::new(e, "more data than asked for"))
     }
 }

@@ -153,11 +153,11 @@ pub(super) struct Events(pub(super) Arc<Connection>);
 
 impl SocketEvents for Events {
     fn data_ready(&self) {
-        self.0.kick_later();
+        self.0.socket_ready();
     }
 
     fn write_space(&self) {
-        self.0.kick_later();
+        self.0.socket_ready();
     }
 
     fn state_changed(&self, state: SocketState) {
@@ -250,6 +250,16 @@ impl Connection {
     /// As [`kick`](Self::kick), by the work item. Any context.
     pub fn kick_later(self: &Arc<Self>) {
         self.messenger.queue().mod_delayed(self, 0);
+    }
+
+    /// The socket has input or room. While the connection is open the work item is never put off, so one that
+    /// is pending need not be moved, which costs more than to leave it.
+    fn socket_ready(self: &Arc<Self>) {
+        if self.open.load(Relaxed) == 0 {
+            return self.kick_later();
+        }
+        // It is pending already if this fails.
+        let _ = self.messenger.queue().enqueue_delayed(self.clone(), 0);
     }
 
     /// Sends a keepalive soon. Any context.

@@ -8,7 +8,7 @@ use super::DataTarget;
 use crate::abstractions::crc32c::crc32c;
 use crate::abstractions::data::DataCursor;
 use crate::abstractions::errno::{EBADMSG, ECONNRESET};
-use crate::abstractions::socket::Socket;
+use crate::abstractions::socket::{Socket, SocketState};
 use crate::proto::msg::MsgHeader;
 use core::ops::Range;
 use kernel::prelude::*;
@@ -17,6 +17,8 @@ use kernel::prelude::*;
 const BUFFER: usize = 16 * 1024;
 /// Least room for which the socket is asked.
 const ROOM: usize = 512;
+/// Data of more bytes than this are worth a call of their own, so that they are not copied twice.
+const APART: usize = 1024;
 /// A data segment in memory of ours grows by at most this much ahead of the bytes received.
 const DATA_STEP: usize = 64 * 1024;
 /// Size of the bounce buffer, where there is one.
@@ -51,6 +53,11 @@ pub(super) struct Receive {
     /// Where data for others' memory are received and checked before they are copied there, so that it
     /// does not matter who writes to that memory meanwhile. Empty: they are received in place.
     bounce: KVVec<u8>,
+    /// Length of what went before the data of the last message, if these are read apart: then no more than
+    /// as much is read of the next. 0: as much as there is room for is read.
+    head: usize,
+    /// The socket gave less than it was asked for: it has no more for now.
+    drained: bool,
 }
 
 /// What became of reading data.
@@ -73,6 +80,8 @@ impl Receive {
             end: 0,
             pending: None,
             bounce: KVVec::from_elem(0, bounce, GFP_KERNEL)?,
+            head: 0,
+            drained: false,
         })
     }
 
@@ -81,6 +90,22 @@ impl Receive {
         self.start = 0;
         self.end = 0;
         self.pending = None;
+        self.head = 0;
+    }
+
+    /// The socket may have more.
+    pub(super) fn wake(&mut self) {
+        self.drained = false;
+    }
+
+    /// Whether the socket is known to have no more for now.
+    pub(super) fn is_drained(&self) -> bool {
+        self.drained
+    }
+
+    /// A message without data begins.
+    pub(super) fn begin_plain(&mut self) {
+        self.head = 0;
     }
 
     /// The bytes not consumed yet.
@@ -104,9 +129,11 @@ impl Receive {
         at..at.wrapping_add(part.len())
     }
 
-    /// A message with data begins, whose front lies at `front`. `EBADMSG` if its place is too small.
+    /// A message with data begins, whose front lies at `front`, and which took `head` bytes up to here.
+    /// `EBADMSG` if its place is too small.
     pub(super) fn begin(
         &mut self,
+        head: usize,
         header: MsgHeader,
         front: Range<usize>,
         target: DataTarget,
@@ -114,6 +141,7 @@ impl Receive {
         checked: bool,
     ) -> Result {
         let left = header.data_len as usize;
+        self.head = if left > APART { head } else { 0 };
         let place = match target {
             DataTarget::Cursor(cursor) if cursor.remaining() < left => return Err(EBADMSG),
             DataTarget::Cursor(cursor) => Place::Cursor(cursor),
@@ -144,6 +172,9 @@ impl Receive {
             self.start = until;
         }
         while pending.left > 0 {
+            if self.drained {
+                return Ok(DataState::Blocked);
+            }
             match pending.receive(socket, &mut self.bounce) {
                 Ok(0) => return Err(ECONNRESET),
                 Ok(_) => {}
@@ -172,9 +203,20 @@ impl Receive {
     /// Reads from the socket: more bytes, so that in the end `total` are there. `Ok(0)`: the peer closed.
     pub(super) fn fill(&mut self, socket: &Socket<Events>, total: usize) -> Result<usize> {
         self.make_room(total)?;
+        let have = self.end.saturating_sub(self.start);
+        let wanted = match (self.head, &self.pending) {
+            (0, _) => BUFFER,
+            // The end of this message, and the head of the next.
+            (head, Some(_)) => total.saturating_add(head),
+            (head, None) => total.max(head),
+        };
+        let wanted = wanted.saturating_sub(have).max(1);
         let room = self.buf.get_mut(self.end..).unwrap_or(&mut []);
-        let n = socket.recv(room)?;
+        let asked = wanted.min(room.len());
+        let n = socket.recv(room.get_mut(..asked).unwrap_or(&mut []))?;
         self.end = self.end.saturating_add(n);
+        // An end of the stream would not be told of again.
+        self.drained = n < asked && socket.state() == SocketState::Connected;
         Ok(n)
     }
 

@@ -370,6 +370,40 @@ impl DataCursor {
         n
     }
 
+    /// Puts the bvecs of all that lies ahead into `out` and says how many there are. `None` if they are more than
+    /// have room there, not in one bio and one piece, or not all such that they may be spliced. Does not move.
+    pub(super) fn bvecs(&self, out: &mut [bindings::bio_vec]) -> Option<usize> {
+        let Place::Bios(pos) = &self.pos.place else {
+            return None;
+        };
+        let n = self.pos.remaining;
+        if n == 0 || n > self.pos.in_piece() || n > pos.left as usize {
+            return None;
+        }
+        if n > out.len().saturating_mul(kernel::page::PAGE_SIZE) {
+            return None;
+        }
+        // SAFETY: The chain is valid by the type invariant, and has `n` bytes left in this bio.
+        let (count, spliceable) = unsafe { pos.span(n, true) };
+        if !spliceable || count > out.len() {
+            return None;
+        }
+        // SAFETY: As above.
+        let first = unsafe { pos.bvec() };
+        let mut behind = pos.done;
+        let mut left = n;
+        for (i, slot) in out.iter_mut().take(count).enumerate() {
+            // SAFETY: `count` bvecs hold the bytes ahead, so this is one of them.
+            let mut bv = unsafe { *first.add(i) };
+            bv.bv_offset += behind;
+            bv.bv_len = (bv.bv_len - behind).min(left as u32);
+            behind = 0;
+            left -= bv.bv_len as usize;
+            *slot = bv;
+        }
+        Some(count)
+    }
+
     /// Calls `f` with an iterator of the kernel over what lies ahead in one piece, at most `max`
     /// bytes, with the number of bytes, and whether its pages may be spliced (for `ITER_SOURCE`). Does
     /// not move. `direction` is `ITER_SOURCE` or `ITER_DEST`.

@@ -20,5 +20,6 @@ mod sock_addr;
 pub mod socket;
 pub mod task;
 pub mod time;
+pub mod trailers;
 pub mod wait;
 pub mod workqueue;

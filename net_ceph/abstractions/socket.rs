@@ -9,7 +9,7 @@
 //! C headers: [`include/linux/net.h`](srctree/include/linux/net.h),
 //! [`include/net/sock.h`](srctree/include/net/sock.h)
 
-use super::{bindings, data::DataCursor, netns::NetNs, sock_addr::RawAddr};
+use super::{bindings, data::DataCursor, netns::NetNs, sock_addr::RawAddr, trailers::Trailers};
 use core::{net::SocketAddr, ptr, ptr::NonNull};
 use kernel::{
     error::{to_result, Error},
@@ -19,6 +19,9 @@ use kernel::{
 
 /// The most buffers that one [`Socket::send`] gathers; the rest waits for the next call.
 const MAX_GATHER: usize = 16;
+
+/// The most bvecs that one [`Socket::send_whole`] sends.
+const MAX_SPLICE: usize = 8;
 
 /// Flags of every call: neither wait nor raise `SIGPIPE`.
 const FLAGS: u32 = bindings::MSG_DONTWAIT | bindings::MSG_NOSIGNAL;
@@ -258,6 +261,40 @@ impl<E: SocketEvents> Socket<E> {
         })?;
         src.advance(n);
         Ok(n)
+    }
+
+    /// Sends all that lies ahead of `src`, without copying it, and `tail` behind it, as far as there is room:
+    /// in one call, so that TCP need not make two packets of it. Moves `src` on and returns how many bytes
+    /// went. `Ok(None)`: they cannot be sent so. Else as [`send_data`](Self::send_data).
+    pub fn send_whole(
+        &self,
+        src: &mut DataCursor,
+        tail: &[u8],
+        trailers: &mut Trailers,
+    ) -> Result<Option<usize>> {
+        let mut bvecs = [bindings::bio_vec::default(); MAX_SPLICE + 1];
+        let Some(count) = src.bvecs(&mut bvecs[..MAX_SPLICE]) else {
+            return Ok(None);
+        };
+        let (Some(slot), Ok(bv)) = (bvecs.get_mut(count), trailers.put(tail)) else {
+            return Ok(None);
+        };
+        *slot = bv;
+        let mut msg = bindings::msghdr::default();
+        // SAFETY: The bvecs hold the bytes ahead of `src`, which are valid, and those of `tail`; they
+        // outlive the call below, which only reads.
+        unsafe {
+            bindings::iov_iter_bvec(
+                &mut msg.msg_iter,
+                bindings::ITER_SOURCE,
+                bvecs.as_ptr(),
+                count + 1,
+                src.remaining() + tail.len(),
+            )
+        };
+        let n = self.send_msg(&mut msg, false, true)?;
+        src.advance(n);
+        Ok(Some(n))
     }
 
     fn send_msg(&self, msg: &mut bindings::msghdr, more: bool, splice: bool) -> Result<usize> {

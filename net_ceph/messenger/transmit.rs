@@ -11,17 +11,18 @@ use super::{OutParts, Outgoing};
 use crate::abstractions::crypto::KernelCrypto;
 use crate::abstractions::data::DataCursor;
 use crate::abstractions::socket::Socket;
+use crate::abstractions::trailers::Trailers;
 use crate::proto::error::ProtoError;
 use crate::proto::msg::OutMessage;
 use crate::proto::session::Session;
 use kernel::prelude::*;
 
 /// Data segments up to this many bytes are copied.
-pub(crate) const COPY_MAX: usize = 4096;
+pub(crate) const COPY_MAX: usize = 1024;
 /// Bytes gathered before the socket is asked to take them.
 const BATCH: usize = 32 * 1024;
 /// Capacity of the buffer from the start.
-const CAPACITY: usize = BATCH + COPY_MAX + 1024;
+const CAPACITY: usize = BATCH + COPY_MAX + 4096;
 /// Capacity above which an idle buffer is given back.
 const CAPACITY_MAX: usize = 4 * CAPACITY;
 
@@ -39,6 +40,7 @@ pub(super) struct Transmit {
     splice: Option<Splice>,
     /// Bytes that follow the spliced data.
     after: KVec<u8>,
+    trailers: Trailers,
 }
 
 impl Transmit {
@@ -48,6 +50,7 @@ impl Transmit {
             sent: 0,
             splice: None,
             after: KVec::with_capacity(256, GFP_KERNEL)?,
+            trailers: Trailers::default(),
         })
     }
 
@@ -142,7 +145,8 @@ impl Transmit {
         Ok(())
     }
 
-    /// Sends as much as the socket takes. `Ok(true)`: everything left.
+    /// Sends as much as the socket takes. `Ok(true)`: there is room again, and what follows data may be left,
+    /// so that it leaves with the next message.
     pub(super) fn flush(&mut self, socket: &Socket<Events>) -> Result<bool> {
         loop {
             if let Some(bytes) = self.out.get(self.sent..).filter(|b| !b.is_empty()) {
@@ -159,18 +163,27 @@ impl Transmit {
                 return Ok(true);
             };
             let left = splice.data.remaining();
+            let mut after_sent = 0;
             if left > 0 {
-                match socket.send_data(&mut splice.data, left, true) {
-                    Ok(_) => {}
+                let whole = socket.send_whole(&mut splice.data, &self.after, &mut self.trailers);
+                let sent = match whole {
+                    Ok(None) => socket.send_data(&mut splice.data, left, true),
+                    Ok(Some(n)) => Ok(n),
+                    Err(e) => Err(e),
+                };
+                match sent {
+                    Ok(n) if n >= left => after_sent = n.saturating_sub(left),
+                    Ok(_) => continue,
                     Err(e) if e == EAGAIN => return Ok(false),
                     Err(e) => return Err(e),
                 }
-                continue;
             }
             self.splice = None;
             // What follows is little; copying it keeps the large buffer in its place.
-            self.out.extend_from_slice(&self.after, GFP_KERNEL)?;
+            let rest = self.after.get(after_sent..).unwrap_or_default();
+            self.out.extend_from_slice(rest, GFP_KERNEL)?;
             self.after.clear();
+            return Ok(true);
         }
     }
 }

@@ -79,6 +79,7 @@ pub(super) struct Inner {
     answered: (u32, u64),
     /// When its pool was found missing first, in ns since boot; 0: never.
     pool_missed: u64,
+    /// What was encoded last, and behind it what was of longer ones.
     front: KVec<u8>,
     output: KVVec<u8>,
     completion: Option<Arc<dyn Completion>>,
@@ -471,8 +472,10 @@ impl Inner {
 
     fn reserve_front(&mut self) -> Result {
         let len = Self::with_message(&self.params, self.flags, None, 0, 0, |m| m.front_len());
-        let more = len.saturating_sub(self.front.len());
-        Ok(self.front.reserve(more, GFP_KERNEL)?)
+        if self.front.len() < len {
+            self.front.resize(len, 0, GFP_KERNEL)?;
+        }
+        Ok(())
     }
 }
 
@@ -491,16 +494,15 @@ impl Outgoing for OsdRequest {
         let (At::Session(_), Some(target)) = (&inner.at, &inner.target) else {
             return Ok(());
         };
-        inner.front.clear();
         let front = &mut inner.front;
         let attempt = inner.attempts;
-        let data_len = Inner::with_message(
+        let (front_len, data_len) = Inner::with_message(
             &inner.params,
             inner.flags,
             Some(target),
             attempt,
             features,
-            |m| m.encode(front),
+            |m| m.encode_into(front),
         )
         .map_err(ProtoError::to_errno)?;
         let data = inner.params.data.as_ref().filter(|_| data_len > 0);
@@ -511,7 +513,7 @@ impl Outgoing for OsdRequest {
             compat_version: OsdOpRequest::COMPAT,
             tid: inner.tid,
             data_off: 0,
-            front: &inner.front,
+            front: inner.front.get(..front_len).unwrap_or_default(),
             data,
         })?;
         inner.attempts = attempt.saturating_add(1);

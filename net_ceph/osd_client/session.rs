@@ -215,7 +215,7 @@ impl Session {
         req.depart(None);
         drop(inner);
 
-        let result = match reply {
+        let result = match &reply {
             Err(e) => {
                 pr_err!("osd{}: bad reply: {}\n", self.osd, e);
                 Err(EIO)
@@ -226,7 +226,7 @@ impl Session {
                     req.prefer_primary(self.client.new_tid());
                     return self.send_anew(&req);
                 }
-                None => outcome(&req, &reply, msg.header.data_len as usize, msg.data),
+                None => outcome(&req, reply, msg.header.data_len as usize, msg.data),
             },
         };
         req.answered_by(self.osd, incarnation);

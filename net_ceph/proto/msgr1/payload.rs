@@ -9,7 +9,7 @@ use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::msg::MsgHeader;
 use super::super::session::{check_crc, check_len, Limits};
 use super::super::types::{EntityAddr, EntityName, EntityType};
-use super::super::wire::{Decoder, Encoder};
+use super::super::wire::{Decoder, Encoder, Fixed, Sink};
 use super::CRC_SEED;
 use kernel::prelude::*;
 
@@ -210,8 +210,9 @@ pub fn put_header(
     crc32c: Crc32c,
     out: &mut KVec<u8>,
 ) -> ProtoResult<u32> {
-    let at = out.len();
-    let mut e = Encoder::new(out);
+    let mut bytes = [0; HEADER_CRC_AT];
+    let mut fixed = Fixed::new(&mut bytes);
+    let mut e = Encoder::new(&mut fixed);
     e.u64(header.seq)?;
     e.u64(header.tid)?;
     e.u16(header.typ)?;
@@ -224,8 +225,9 @@ pub fn put_header(
     src.encode(&mut e)?;
     e.u16(header.compat_version)?;
     e.u16(0)?;
-    let crc = crc32c(CRC_SEED, out.get(at..).unwrap_or_default());
-    Encoder::new(out).u32(crc)?;
+    let crc = crc32c(CRC_SEED, &bytes);
+    out.append(&bytes)?;
+    out.append(&crc.to_le_bytes())?;
     Ok(crc)
 }
 

@@ -18,7 +18,7 @@
 use super::super::crypto::Crc32c;
 use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::session::{check_crc, check_len, Limits};
-use super::super::wire::{Decoder, Encoder};
+use super::super::wire::{Decoder, Encoder, Fixed, Sink};
 use kernel::prelude::*;
 
 /// Bytes of a preamble.
@@ -262,10 +262,31 @@ impl CrcFraming {
 
     /// Appends an epilogue.
     pub fn put_epilogue(&self, crcs: &SegmentCrcs, out: &mut KVec<u8>) -> ProtoResult {
-        let mut e = Encoder::new(out);
+        let mut epilogue = [0; EPILOGUE_LEN];
+        let mut fixed = Fixed::new(&mut epilogue);
+        let mut e = Encoder::new(&mut fixed);
         e.u8(LATE_STATUS_COMPLETE)?;
         for crc in crcs.0 {
             e.u32(crc)?;
+        }
+        out.append(&epilogue)
+    }
+
+    /// Appends the head of a frame with the control segment `control` and these further segments.
+    pub fn put_head_of(
+        &self,
+        tag: Tag,
+        control: &[u8],
+        further: [u32; 3],
+        out: &mut KVec<u8>,
+    ) -> ProtoResult {
+        check_control_len(control.len())?;
+        let [front, middle, data] = further;
+        let preamble = Preamble::new(tag, [control.len() as u32, front, middle, data]);
+        out.append(&preamble.encode(self.crc32c))?;
+        if !control.is_empty() {
+            out.append(control)?;
+            out.append(&(self.crc32c)(CRC_SEED, control).to_le_bytes())?;
         }
         Ok(())
     }
@@ -286,15 +307,7 @@ impl CrcFraming {
             .get(at.saturating_add(PREAMBLE_LEN)..)
             .unwrap_or_default();
         let control_len = control.len();
-        if control_len > MAX_CONTROL_LEN as usize {
-            return Err(ProtoError::new(
-                "msgr2: control length",
-                Reason::TooLong {
-                    len: control_len as u64,
-                    max: MAX_CONTROL_LEN.into(),
-                },
-            ));
-        }
+        check_control_len(control_len)?;
         let crc = (self.crc32c)(CRC_SEED, control);
         let [front, middle, data] = further;
         let preamble = Preamble::new(tag, [control_len as u32, front, middle, data]);
@@ -305,4 +318,18 @@ impl CrcFraming {
         }
         Ok(at)
     }
+}
+
+/// Fails if a control segment is longer than a peer would take.
+fn check_control_len(len: usize) -> ProtoResult {
+    if len > MAX_CONTROL_LEN as usize {
+        return Err(ProtoError::new(
+            "msgr2: control length",
+            Reason::TooLong {
+                len: len as u64,
+                max: MAX_CONTROL_LEN.into(),
+            },
+        ));
+    }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 
 use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::types::{addrvec, EntityAddr, EntityType};
-use super::super::wire::{Decoder, Encoder};
+use super::super::wire::{Decoder, Encoder, Sink};
 use super::frame::MAX_CONTROL_LEN;
 use kernel::prelude::*;
 
@@ -317,8 +317,11 @@ pub struct Header2 {
 }
 
 impl Header2 {
+    /// Bytes on the wire.
+    pub const LEN: usize = 41;
+
     /// Appends the header.
-    pub fn encode(&self, e: &mut Encoder<'_>) -> ProtoResult {
+    pub fn encode<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult {
         e.u64(self.seq)?;
         e.u64(self.tid)?;
         e.u16(self.typ)?;

@@ -8,7 +8,7 @@ use super::super::error::{ProtoError, ProtoResult, Reason};
 use super::super::msg::{MsgHeader, OutMessage};
 use super::super::session::{check_unsent, segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
 use super::super::types::Timespec;
-use super::super::wire::{Decoder, Encoder};
+use super::super::wire::{Decoder, Encoder, Fixed};
 use super::frame::{CrcFraming, Head, Look, SegmentCrcs, Tag, EPILOGUE_LEN};
 use super::handshake::Transcript;
 use super::payload::{self, Header2};
@@ -413,9 +413,10 @@ impl Session {
             ack_seq: self.link.in_seq,
             compat_version: msg.compat_version,
         };
-        self.framing.put_head(Tag::MESSAGE, lens, head, |out| {
-            header.encode(&mut Encoder::new(out))
-        })?;
+        let mut control = [0; Header2::LEN];
+        header.encode(&mut Encoder::new(&mut Fixed::new(&mut control)))?;
+        self.framing
+            .put_head_of(Tag::MESSAGE, &control, lens, head)?;
         let mut e = Encoder::new(head);
         e.bytes(msg.front)?;
         e.bytes(msg.middle)?;

@@ -7,7 +7,7 @@
 //! (`struct ceph_osd_op`, Ceph `src/include/rados.h`).
 
 use crate::proto::error::{ProtoError, ProtoResult};
-use crate::proto::wire::{Decoder, Encoder};
+use crate::proto::wire::{Decoder, Encoder, Sink};
 use kernel::prelude::*;
 
 /// Bytes an operation takes.
@@ -231,7 +231,7 @@ impl<'a> From<Op<'a>> for OsdOp<'a> {
 
 impl OsdOp<'_> {
     /// Appends the 38 bytes; returns the length of the input.
-    pub fn encode(&self, e: &mut Encoder<'_>) -> ProtoResult<u32> {
+    pub fn encode<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult<u32> {
         let input_len = self.op.input_len()?;
         e.u16(self.op.code())?;
         e.u32(self.flags)?;

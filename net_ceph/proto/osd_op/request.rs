@@ -6,7 +6,7 @@
 use super::op::OsdOp;
 use crate::proto::error::{ProtoError, ProtoResult};
 use crate::proto::types::Timespec;
-use crate::proto::wire::{Decoder, Encoder};
+use crate::proto::wire::{Decoder, Encoder, Fixed, Sink};
 use kernel::prelude::*;
 
 /// A placement group, and of which shard of it (`spg_t`).
@@ -27,7 +27,7 @@ impl SpgId {
     pub const NO_SHARD: i8 = -1;
 
     /// Appends it.
-    pub fn encode(&self, e: &mut Encoder<'_>) -> ProtoResult {
+    pub fn encode<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult {
         e.section(1, 1, |e| {
             e.u8(1)?;
             e.u64(self.pool)?;
@@ -60,7 +60,7 @@ pub struct Locator<'a> {
 
 impl Locator<'_> {
     /// Appends a section (v5): `i64 pool`, `i32 -1`, `string key`, `string namespace`.
-    fn encode(&self, e: &mut Encoder<'_>) -> ProtoResult {
+    fn encode<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult {
         e.section(5, 4, |e| {
             e.u64(self.pool)?;
             e.i32(-1)?;
@@ -130,8 +130,18 @@ impl OsdOpRequest<'_> {
     /// Appends the front segment; returns how long the data segment has to be: the inputs of all
     /// operations, in order. Allocates nothing if `out` has the capacity.
     pub fn encode(&self, out: &mut KVec<u8>) -> ProtoResult<u32> {
-        let mut e = Encoder::new(out);
-        let e = &mut e;
+        self.put(&mut Encoder::new(out))
+    }
+
+    /// Puts the front segment at the start of `place`, which has at least [`front_len`](Self::front_len) bytes;
+    /// returns its length and that of the data segment.
+    pub fn encode_into(&self, place: &mut [u8]) -> ProtoResult<(usize, u32)> {
+        let mut out = Fixed::new(place);
+        let data_len = self.put(&mut Encoder::new(&mut out))?;
+        Ok((out.count(), data_len))
+    }
+
+    fn put<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult<u32> {
         self.spg.encode(e)?;
         e.u32(self.hash)?;
         e.u32(self.epoch)?;

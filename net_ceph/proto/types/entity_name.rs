@@ -3,7 +3,7 @@
 //! `entity_name_t`: the kind of a process and its number, e.g. `osd3`.
 
 use super::super::error::ProtoResult;
-use super::super::wire::{Decoder, Encoder};
+use super::super::wire::{Decoder, Encoder, Sink};
 use kernel::fmt;
 
 /// What a process is (Ceph `CEPH_ENTITY_TYPE_*`, `src/include/msgr.h`).
@@ -54,7 +54,7 @@ impl EntityName {
     }
 
     /// Appends the name.
-    pub fn encode(&self, e: &mut Encoder<'_>) -> ProtoResult {
+    pub fn encode<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult {
         e.u8(self.kind.0)?;
         e.u64(self.num)
     }

@@ -3,7 +3,7 @@
 //! `utime_t`: a moment or a span.
 
 use super::super::error::ProtoResult;
-use super::super::wire::{Decoder, Encoder};
+use super::super::wire::{Decoder, Encoder, Sink};
 
 /// Seconds and nanoseconds; as a moment, since 1970 (UTC). On the wire `u32 sec, u32 nsec`
 /// (Ceph `src/include/utime.h`, `ceph_timespec`).
@@ -20,7 +20,7 @@ impl Timespec {
     pub const LEN: usize = 8;
 
     /// Appends the time.
-    pub fn encode(&self, e: &mut Encoder<'_>) -> ProtoResult {
+    pub fn encode<S: Sink>(&self, e: &mut Encoder<'_, S>) -> ProtoResult {
         e.u32(self.sec)?;
         e.u32(self.nsec)
     }

@@ -199,6 +199,15 @@ fn a_request_as_documented() {
     .concat();
     assert_eq!(out[..], expected);
     assert_eq!(r.front_len(), expected.len());
+
+    // In place, with what an earlier request left there.
+    let mut place = vec![0xa5; expected.len() + 3];
+    assert_eq!(r.encode_into(&mut place).unwrap(), (expected.len(), 512));
+    assert_eq!(place[..expected.len()], expected);
+    assert_eq!(place[expected.len()..], [0xa5; 3]);
+    place.truncate(expected.len() - 1);
+    assert!(r.encode_into(&mut place).is_err());
+    assert_eq!(r.front_len(), expected.len());
 }
 
 #[test]

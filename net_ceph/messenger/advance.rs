@@ -18,6 +18,8 @@ use kernel::{
 
 /// How long a handshake may take, in milliseconds.
 const HANDSHAKE_MS: u64 = 30_000;
+/// How long to wait before a socket that had no memory for us is tried again, in milliseconds.
+const MEMORY_MS: u64 = 20;
 /// Messages taken before sending has its turn.
 const RECEIVE_BUDGET: u32 = 256;
 
@@ -113,7 +115,7 @@ impl Connection {
     }
 
     /// Sends what is queued and what the owner has, as far as the socket takes it.
-    pub(super) fn transmit(&self, core: &mut Core) -> Result<(), Fault> {
+    pub(super) fn transmit(self: &Arc<Self>, core: &mut Core) -> Result<(), Fault> {
         let Core {
             state,
             ops: Some(ops),
@@ -148,6 +150,11 @@ impl Connection {
                 return Ok(());
             }
             if !tx.flush(socket).map_err(|e| Fault::new(e, "send"))? {
+                // Room is announced when the peer acknowledges something. If it has nothing to acknowledge,
+                // memory was missing, and nobody tells when there is some again.
+                if !socket.has_unacknowledged() {
+                    self.messenger.queue().mod_delayed(self, msecs(MEMORY_MS));
+                }
                 return Ok(());
             }
         }

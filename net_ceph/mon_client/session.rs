@@ -292,6 +292,20 @@ impl MonClient {
         };
         if let Err(e) = taken {
             pr_err!("bad message of type {} from monitor: {}\n", header.typ, e);
+            if matches!(e.reason, Reason::NoMemory) {
+                self.lose(session);
+            }
+        }
+    }
+
+    /// What a monitor said once could not be taken in: in a new session it is said again.
+    fn lose(self: &Arc<Self>, session: u64) {
+        let mut state = self.state.lock();
+        // One that is made only now has its deadline.
+        if state.link.is(session) && !state.hunt.is_hunting() {
+            state.lost = true;
+            drop(state);
+            self.kick(0);
         }
     }
 

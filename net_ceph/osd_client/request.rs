@@ -131,15 +131,13 @@ impl OsdRequest {
             return Err(EBUSY);
         }
         inner.reset();
-        f(&mut inner.params)?;
-        let input_len = inner.params.input_len().map_err(ProtoError::to_errno)?;
-        let have = inner.params.data.as_ref().map_or(0, DataCursor::remaining);
-        if input_len > 0 && input_len != have as u64 {
-            return Err(EINVAL);
+        if let Err(e) = inner.fill(f) {
+            // They may keep what is to end because of this from ending.
+            let data = inner.params.data.take();
+            drop(inner);
+            drop(data);
+            return Err(e);
         }
-        inner.sends = input_len > 0;
-        inner.flags = inner.params.all_flags();
-        inner.reserve_front()?;
         inner.completion = Some(completion);
         inner.at = At::Prepared;
         Ok(())
@@ -370,6 +368,19 @@ impl OsdRequest {
 }
 
 impl Inner {
+    /// Has `f` fill in the parameters, and looks whether they make sense.
+    fn fill(&mut self, f: impl FnOnce(&mut Params) -> Result) -> Result {
+        f(&mut self.params)?;
+        let input_len = self.params.input_len().map_err(ProtoError::to_errno)?;
+        let have = self.params.data.as_ref().map_or(0, DataCursor::remaining);
+        if input_len > 0 && input_len != have as u64 {
+            return Err(EINVAL);
+        }
+        self.sends = input_len > 0;
+        self.flags = self.params.all_flags();
+        self.reserve_front()
+    }
+
     fn new() -> Self {
         Self {
             params: Params::default(),

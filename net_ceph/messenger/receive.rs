@@ -32,6 +32,16 @@ enum Place {
     Cursor(DataCursor),
 }
 
+impl Place {
+    /// The bytes, if they are here. Lets go of any other place.
+    fn into_buffer(self) -> KVVec<u8> {
+        match self {
+            Place::Buffer(buf) => buf,
+            Place::Cursor(_) | Place::Discard(_) => KVVec::new(),
+        }
+    }
+}
+
 /// A message announced, whose end is not verified yet.
 pub(super) struct Pending {
     pub(super) header: MsgHeader,
@@ -192,10 +202,7 @@ impl Receive {
     ) -> Option<R> {
         let pending = self.pending.take()?;
         // A cursor into the owner's memory goes before the owner may let go of that memory.
-        let buffer = match pending.place {
-            Place::Buffer(buf) => buf,
-            Place::Cursor(_) | Place::Discard(_) => KVVec::new(),
-        };
+        let buffer = pending.place.into_buffer();
         let front = self.buf.get(pending.front.clone()).unwrap_or(&[]);
         Some(f(&pending.header, front, buffer))
     }

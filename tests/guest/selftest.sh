@@ -16,6 +16,7 @@ t_osd_client() {
 	[ "$DRIVER" = rust ] || skip 'it tests the Rust modules'
 	[ -e $LAB/modules/ceph_osdtest.ko ] || fail 'ceph_osdtest.ko was not built'
 	local rc=0
+	trap 'rmmod ceph_osdtest net_ceph 2>/dev/null || true' EXIT
 	insmod $LAB/modules/net_ceph.ko
 	insmod $LAB/modules/ceph_osdtest.ko
 	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug

@@ -88,7 +88,11 @@ fn run(state: &State, reader: &mut UserSliceReader) -> Result {
         reader.read_slice(&mut chunk[..n])?;
         text.extend_from_slice(&chunk[..n], GFP_KERNEL)?;
     }
-    state.inner.lock().step(&text)
+    let result = state.inner.lock().step(&text);
+    if let Err(e) = result {
+        pr_err!("the step failed: {}\n", e.to_errno());
+    }
+    result
 }
 
 impl kernel::Module for OsdTest {

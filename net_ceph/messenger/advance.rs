@@ -222,41 +222,49 @@ impl Connection {
                 rx.consume(consumed);
                 return Ok(Some(total));
             }
+            // What was sent and not answered is the owner's, who has it sent again once the session is open.
+            Rx::Progress | Rx::Acked { .. } | Rx::SessionReset => rx.consume(consumed),
+            Rx::Opened { .. } => {
+                rx.consume(consumed);
+                self.messenger.learn_my_addr(session.my_addr());
+                self.messenger.raise_global_seq(session.global_seq());
+                core.state = State::Open;
+                core.backoff_ms = 0;
+                self.open.store(1, Relaxed);
+                // The end of the time for the handshake must not be waited for: see `socket_ready`.
+                self.kick_later();
+                ops.opened(self, session.global_id());
+            }
+            Rx::KeepaliveAck { stamp } => {
+                rx.consume(consumed);
+                ops.keepalive_acked(stamp);
+            }
+            Rx::Message { header, front, .. } if header.data_len == 0 => {
+                ops.dispatch(Incoming {
+                    header: &header,
+                    front,
+                    data: KVVec::new(),
+                    con: self,
+                });
+                rx.consume(consumed);
+                rx.begin_plain();
+            }
             Rx::Message {
                 header,
                 front,
-                data_crc_seed,
+                data_crc_seed: seed,
                 ..
             } => {
-                if header.data_len == 0 {
-                    let msg = Incoming {
-                        header: &header,
-                        front,
-                        data: KVVec::new(),
-                        con: self,
-                    };
-                    ops.dispatch(msg);
-                    rx.consume(consumed);
-                    rx.begin_plain();
+                let place = rx.range_of(front);
+                let target = ops.data_target(&header, front);
+                rx.consume(consumed);
+                if let DataTarget::Skip = target {
+                    session.skip_data()?;
                 } else {
-                    let place = rx.range_of(front);
-                    let target = ops.data_target(&header, front);
-                    rx.consume(consumed);
-                    match target {
-                        DataTarget::Skip => session.skip_data()?,
-                        target => rx
-                            .begin(
-                                consumed,
-                                header,
-                                place,
-                                target,
-                                data_crc_seed,
-                                session.wants_data_crc(),
-                            )
-                            .map_err(|e| Fault::new(e, "more data than asked for"))?,
-                    }
+                    let checked = session.wants_data_crc();
+                    rx.begin(consumed, header, place, target, seed, checked)
+                        .map_err(|e| Fault::new(e, "more data than asked for"))?;
                 }
-                return Ok(None);
             }
             Rx::MessageEnd => {
                 rx.consume(consumed);
@@ -268,37 +276,10 @@ impl Connection {
                         con: self,
                     })
                 });
-                return Ok(None);
             }
-            _ => {}
+            Rx::Closed => return Err(Fault::new(ECONNRESET, "peer closed the session")),
+            Rx::Retry => return Err(Fault::new(ECONNRESET, "peer asks to connect again")),
         }
-        let step = match event {
-            Rx::Closed => Some("peer closed the session"),
-            Rx::Retry => Some("peer asks to connect again"),
-            _ => None,
-        };
-        match event {
-            Rx::KeepaliveAck { stamp } => ops.keepalive_acked(stamp),
-            Rx::Opened { .. } => {
-                self.messenger.learn_my_addr(session.my_addr());
-                self.messenger.raise_global_seq(session.global_seq());
-                core.state = State::Open;
-                core.backoff_ms = 0;
-                let ops = ops.clone();
-                let global_id = session.global_id();
-                rx.consume(consumed);
-                self.open.store(1, Relaxed);
-                // The end of the time for the handshake must not be waited for: see `socket_ready`.
-                self.kick_later();
-                ops.opened(self, global_id);
-                return Ok(None);
-            }
-            _ => {}
-        }
-        rx.consume(consumed);
-        match step {
-            Some(step) => Err(Fault::new(ECONNRESET, step)),
-            None => Ok(None),
-        }
+        Ok(None)
     }
 }

@@ -12,6 +12,7 @@ pub mod crush;
 pub mod crypto;
 pub mod error;
 pub mod key;
+mod link;
 pub mod message;
 pub mod mon_msg;
 pub mod monmap;

@@ -5,8 +5,9 @@
 use super::super::auth::ConnectionAuth;
 use super::super::crypto::Crypto;
 use super::super::error::{ProtoError, ProtoResult, Reason};
+use super::super::link::{Body, Link, SeqOrder};
 use super::super::msg::{MsgHeader, OutMessage};
-use super::super::session::{check_unsent, segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
+use super::super::session::{check_unsent, segment_len, Lost, Rx, SessionConfig};
 use super::super::types::{features, EntityName, EntityType, Timespec};
 use super::super::wire::{Decoder, Encoder};
 use super::payload::{self, tag, Seal, Sealed, HEADER_LEN};
@@ -30,25 +31,10 @@ pub(super) enum State {
     Closed,
 }
 
-/// What the input continues with, once messages flow.
-#[derive(Clone, Copy)]
-enum Body {
-    /// A tag.
-    Tag,
-    /// The data of a message; they do not pass through here.
-    Data(Sealed),
-    /// The footer of a message whose data came in.
-    Footer(Sealed),
-    /// Nothing, but the end of message `seq` is still to be told.
-    Ended { seq: u64 },
-    /// `left` bytes that nobody wants; then message `seq` counts as received, if there is one.
-    Skip { left: u64, seq: Option<u64> },
-}
-
 /// A session over messenger v1. See [`super::super::session::Session`] for its methods.
 pub struct Session {
     pub(in crate::proto) cfg: SessionConfig,
-    pub(in crate::proto) link: Link,
+    pub(in crate::proto) link: Link<Sealed>,
     pub(super) state: State,
     /// Counts the TCP connections of this session.
     pub(super) connect_seq: u32,
@@ -58,7 +44,6 @@ pub struct Session {
     pub(super) rounds: u32,
     /// How messages are sealed.
     pub(super) seal: Seal,
-    body: Body,
 }
 
 impl Session {
@@ -66,7 +51,7 @@ impl Session {
     pub fn new(cfg: SessionConfig) -> Self {
         Self {
             cfg,
-            link: Link::default(),
+            link: Link::new(0),
             state: State::Idle,
             connect_seq: 0,
             authorizer_protocol: 0,
@@ -76,7 +61,6 @@ impl Session {
                 key: None,
                 data_crc: cfg.data_crc,
             },
-            body: Body::Tag,
         }
     }
 
@@ -89,14 +73,14 @@ impl Session {
         self.authorizer_protocol = 0;
         self.rounds = 0;
         self.seal.key = None;
-        self.body = Body::Tag;
+        self.link.body = Body::Head;
         self.state = State::Banner;
         payload::put_banner(&self.cfg.my_addr, out)
     }
 
     pub(in crate::proto) fn disconnected(&mut self) -> Lost {
         self.state = State::Idle;
-        self.body = Body::Tag;
+        self.link.body = Body::Head;
         self.seal.key = None;
         if self.link.lossy {
             self.forget();
@@ -156,26 +140,26 @@ impl Session {
         crypto: &dyn Crypto,
         out: &mut KVec<u8>,
     ) -> ProtoResult<(usize, Rx<'i>)> {
-        match self.body {
-            Body::Tag => self.on_tag(input, crypto, out),
+        match self.link.body {
+            Body::Head => self.on_tag(input, crypto, out),
             Body::Data(_) => Err(ProtoError::new(
                 "msgr1: input while data are awaited",
                 Reason::Unexpected(input.len() as u64),
             )),
-            Body::Footer(sealed) => {
+            Body::Tail(sealed) => {
                 let total = self.seal.footer_len();
                 let Some(footer) = input.get(..total) else {
                     return Ok((0, Rx::NeedMore { total }));
                 };
                 self.seal.check_footer(footer, &sealed, crypto)?;
-                self.end_message(sealed.seq);
+                self.link.end_message(sealed.seq);
                 Ok((total, Rx::MessageEnd))
             }
             Body::Ended { seq } => {
-                self.end_message(seq);
+                self.link.end_message(seq);
                 Ok((0, Rx::MessageEnd))
             }
-            Body::Skip { left, seq } => Ok(self.skip(input, left, seq)),
+            Body::Skip { left, seq } => Ok(self.link.skip(input, left, seq)),
         }
     }
 
@@ -245,7 +229,7 @@ impl Session {
             let left = lens.iter().fold(footer_len as u64, |sum, &len| {
                 sum.saturating_add(len.into())
             });
-            self.body = Body::Skip { left, seq: None };
+            self.link.skip_later(left, None);
             return Ok((HEAD_LEN, Rx::Progress));
         }
 
@@ -271,7 +255,7 @@ impl Session {
                 0,
             ],
         };
-        self.body = if header.data_len > 0 {
+        self.link.body = if header.data_len > 0 {
             Body::Data(sealed)
         } else {
             self.seal.check_footer(d.rest(), &sealed, crypto)?;
@@ -287,55 +271,21 @@ impl Session {
         Ok((total, rx))
     }
 
-    fn end_message(&mut self, seq: u64) {
-        self.link.in_seq = seq;
-        self.body = Body::Tag;
-    }
-
-    fn skip<'i>(&mut self, input: &[u8], left: u64, seq: Option<u64>) -> (usize, Rx<'i>) {
-        let n = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
-        if n == 0 {
-            return (0, Rx::NeedMore { total: 1 });
-        }
-        match left.saturating_sub(n as u64) {
-            0 => self.end_message(seq.unwrap_or(self.link.in_seq)),
-            left => self.body = Body::Skip { left, seq },
-        }
-        (n, Rx::Progress)
-    }
-
     pub(in crate::proto) fn data_received(&mut self, crc: u32) -> ProtoResult {
-        let Body::Data(mut sealed) = self.body else {
-            return Err(ProtoError::new(
-                "msgr1: data without a message",
-                Reason::Unexpected(0),
-            ));
-        };
-        let [front, middle, _] = sealed.crcs;
-        sealed.crcs = [front, middle, crc];
-        self.body = Body::Footer(sealed);
-        Ok(())
+        self.link
+            .data_received("msgr1: data without a message", |sealed| {
+                let [front, middle, _] = sealed.crcs;
+                sealed.crcs = [front, middle, crc];
+            })
     }
 
     pub(in crate::proto) fn skip_data(&mut self) -> ProtoResult {
-        match self.body {
-            Body::Data(sealed) => {
+        let footer_len = self.seal.footer_len() as u64;
+        self.link
+            .skip_data("msgr1: skip without a message", |sealed| {
                 let [_, _, data_len] = sealed.lens;
-                self.body = Body::Skip {
-                    left: u64::from(data_len).saturating_add(self.seal.footer_len() as u64),
-                    seq: Some(sealed.seq),
-                };
-                Ok(())
-            }
-            Body::Ended { seq } => {
-                self.end_message(seq);
-                Ok(())
-            }
-            _ => Err(ProtoError::new(
-                "msgr1: skip without a message",
-                Reason::Unexpected(0),
-            )),
-        }
+                (sealed.seq, u64::from(data_len).saturating_add(footer_len))
+            })
     }
 
     pub(in crate::proto) fn encode_message(

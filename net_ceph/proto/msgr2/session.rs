@@ -5,8 +5,9 @@
 use super::super::auth::{ConnectionAuth, CON_MODE_CRC};
 use super::super::crypto::Crypto;
 use super::super::error::{ProtoError, ProtoResult, Reason};
+use super::super::link::{Body, Link, SeqOrder};
 use super::super::msg::{MsgHeader, OutMessage};
-use super::super::session::{check_unsent, segment_len, Link, Lost, Rx, SeqOrder, SessionConfig};
+use super::super::session::{check_unsent, segment_len, Lost, Rx, SessionConfig};
 use super::super::types::Timespec;
 use super::super::wire::{Decoder, Encoder, Fixed};
 use super::frame::{CrcFraming, Head, Look, SegmentCrcs, Tag, EPILOGUE_LEN};
@@ -37,24 +38,9 @@ pub(super) enum State {
     Closed,
 }
 
-/// What the input continues with, once messages flow.
-#[derive(Clone, Copy)]
-enum Body {
-    /// A frame begins.
-    Head,
-    /// The data of a message; they do not pass through here.
-    Data(Pending),
-    /// The epilogue of a message whose data came in.
-    Epilogue(Pending),
-    /// Nothing, but the end of message `seq` is still to be told.
-    Ended { seq: u64 },
-    /// `left` bytes that nobody wants; then message `seq` counts as received, if there is one.
-    Skip { left: u64, seq: Option<u64> },
-}
-
 /// A message that was announced and is not complete.
 #[derive(Clone, Copy)]
-struct Pending {
+pub(in crate::proto) struct Pending {
     seq: u64,
     data_len: u32,
     crcs: SegmentCrcs,
@@ -63,7 +49,7 @@ struct Pending {
 /// A session over messenger v2.1. See [`super::super::session::Session`] for its methods.
 pub struct Session {
     pub(in crate::proto) cfg: SessionConfig,
-    pub(in crate::proto) link: Link,
+    pub(in crate::proto) link: Link<Pending>,
     pub(super) state: State,
     pub(super) framing: CrcFraming,
     /// What was sent and received so far, for the signatures.
@@ -76,7 +62,6 @@ pub struct Session {
     pub(super) connect_seq: u64,
     /// Steps of this handshake that the peer had us repeat.
     pub(super) rounds: u32,
-    body: Body,
 }
 
 impl Session {
@@ -84,7 +69,7 @@ impl Session {
     pub fn new(cfg: SessionConfig) -> Self {
         Self {
             cfg,
-            link: Link::default(),
+            link: Link::new(0),
             state: State::Idle,
             framing: CrcFraming { crc32c: cfg.crc32c },
             transcript: Transcript::default(),
@@ -92,7 +77,6 @@ impl Session {
             server_cookie: 0,
             connect_seq: 0,
             rounds: 0,
-            body: Body::Head,
         }
     }
 
@@ -110,7 +94,7 @@ impl Session {
         }
         self.transcript = Transcript::default();
         self.rounds = 0;
-        self.body = Body::Head;
+        self.link.body = Body::Head;
         self.state = State::Banner;
         let at = out.len();
         payload::put_banner(&mut Encoder::new(out))?;
@@ -119,7 +103,7 @@ impl Session {
 
     pub(in crate::proto) fn disconnected(&mut self) -> Lost {
         self.state = State::Idle;
-        self.body = Body::Head;
+        self.link.body = Body::Head;
         self.transcript = Transcript::default();
         if self.link.lossy {
             self.forget();
@@ -183,7 +167,7 @@ impl Session {
         crypto: &dyn Crypto,
         out: &mut KVec<u8>,
     ) -> ProtoResult<(usize, Rx<'i>)> {
-        match self.body {
+        match self.link.body {
             Body::Head => match self.framing.head(input, &self.cfg.limits)? {
                 Look::NeedMore(total) => Ok((0, Rx::NeedMore { total })),
                 Look::Found(head) if head.preamble.tag == Tag::MESSAGE => {
@@ -198,20 +182,20 @@ impl Session {
                 "msgr2: input while data are awaited",
                 Reason::Unexpected(input.len() as u64),
             )),
-            Body::Epilogue(pending) => {
+            Body::Tail(pending) => {
                 let Some(epilogue) = input.get(..EPILOGUE_LEN) else {
                     let total = EPILOGUE_LEN;
                     return Ok((0, Rx::NeedMore { total }));
                 };
                 self.framing.check_epilogue(epilogue, &pending.crcs)?;
-                self.end_message(pending.seq);
+                self.link.end_message(pending.seq);
                 Ok((EPILOGUE_LEN, Rx::MessageEnd))
             }
             Body::Ended { seq } => {
-                self.end_message(seq);
+                self.link.end_message(seq);
                 Ok((0, Rx::MessageEnd))
             }
-            Body::Skip { left, seq } => Ok(self.skip(input, left, seq)),
+            Body::Skip { left, seq } => Ok(self.link.skip(input, left, seq)),
         }
     }
 
@@ -285,7 +269,7 @@ impl Session {
                 .fold(epilogue_len as u64, |sum, &len| {
                     sum.saturating_add(len.into())
                 });
-            self.skip_later(left, None);
+            self.link.skip_later(left, None);
             return Ok((head.len, Rx::Progress));
         }
 
@@ -304,7 +288,7 @@ impl Session {
         let middle = d.bytes(middle_len as usize, "msgr2: middle")?;
         let crcs = self.framing.segment_crcs(front, middle, data_len);
         let seq = header.seq;
-        self.body = if data_len > 0 {
+        self.link.body = if data_len > 0 {
             Body::Data(Pending {
                 seq,
                 data_len,
@@ -337,59 +321,20 @@ impl Session {
         Ok((total, rx))
     }
 
-    fn end_message(&mut self, seq: u64) {
-        self.link.in_seq = seq;
-        self.body = Body::Head;
-    }
-
-    /// Has `left` bytes passed over, after which message `seq` counts as received.
-    fn skip_later(&mut self, left: u64, seq: Option<u64>) {
-        if left > 0 {
-            self.body = Body::Skip { left, seq };
-        } else {
-            self.link.in_seq = seq.unwrap_or(self.link.in_seq);
-            self.body = Body::Head;
-        }
-    }
-
-    fn skip<'i>(&mut self, input: &[u8], left: u64, seq: Option<u64>) -> (usize, Rx<'i>) {
-        let n = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
-        if n == 0 {
-            return (0, Rx::NeedMore { total: 1 });
-        }
-        self.skip_later(left.saturating_sub(n as u64), seq);
-        (n, Rx::Progress)
-    }
-
     pub(in crate::proto) fn data_received(&mut self, crc: u32) -> ProtoResult {
-        let Body::Data(mut pending) = self.body else {
-            return Err(ProtoError::new(
-                "msgr2: data without a message",
-                Reason::Unexpected(0),
-            ));
-        };
-        let [front, middle, _] = pending.crcs.0;
-        pending.crcs = SegmentCrcs([front, middle, crc]);
-        self.body = Body::Epilogue(pending);
-        Ok(())
+        self.link
+            .data_received("msgr2: data without a message", |pending| {
+                let [front, middle, _] = pending.crcs.0;
+                pending.crcs = SegmentCrcs([front, middle, crc]);
+            })
     }
 
     pub(in crate::proto) fn skip_data(&mut self) -> ProtoResult {
-        match self.body {
-            Body::Data(p) => {
-                let left = u64::from(p.data_len).saturating_add(EPILOGUE_LEN as u64);
-                self.skip_later(left, Some(p.seq));
-                Ok(())
-            }
-            Body::Ended { seq } => {
-                self.end_message(seq);
-                Ok(())
-            }
-            _ => Err(ProtoError::new(
-                "msgr2: skip without a message",
-                Reason::Unexpected(0),
-            )),
-        }
+        self.link
+            .skip_data("msgr2: skip without a message", |pending| {
+                let left = u64::from(pending.data_len).saturating_add(EPILOGUE_LEN as u64);
+                (pending.seq, left)
+            })
     }
 
     pub(in crate::proto) fn encode_message(

@@ -204,12 +204,17 @@ impl<'m> Mapper<'m> {
                     }
                 }
                 op::CHOOSE_FIRSTN | op::CHOOSELEAF_FIRSTN => {
-                    let to_leaf = step.op == op::CHOOSELEAF_FIRSTN;
-                    work = self.choose_firstn(&work, step, to_leaf, out.len())?;
+                    let leaf_tries = match self.tries.leaf {
+                        0 if self.map.tunables.descend_once != 0 => 1,
+                        0 => self.tries.choose,
+                        n => n,
+                    };
+                    let what = self.choose(step, leaf_tries, out.len());
+                    work = self.choose_firstn(&work, &what, out.len())?;
                 }
                 op::CHOOSE_INDEP | op::CHOOSELEAF_INDEP => {
-                    let to_leaf = step.op == op::CHOOSELEAF_INDEP;
-                    work = self.choose_indep(&work, step, to_leaf, out.len())?;
+                    let what = self.choose(step, self.tries.leaf.max(1), out.len());
+                    work = self.choose_indep(&work, &what, out.len())?;
                 }
                 op::EMIT => {
                     for (slot, &item) in out.iter_mut().skip(done).zip(work.as_slice()) {
@@ -245,31 +250,26 @@ impl<'m> Mapper<'m> {
         Ok(())
     }
 
-    /// The number of items a choose step wants: zero or less is relative to the result's size.
-    fn wanted(step: &Step, result_max: usize) -> u32 {
+    /// What a choose step asks for. The number of items it wants is relative to the result's size if it is
+    /// zero or less.
+    fn choose(&self, step: &Step, leaf_tries: u32, result_max: usize) -> Choose {
         let relative = if step.arg1 > 0 { 0 } else { result_max as i64 };
-        u32::try_from(relative + i64::from(step.arg1)).unwrap_or(0)
+        Choose {
+            count: u32::try_from(relative + i64::from(step.arg1)).unwrap_or(0),
+            kind: step.arg2,
+            to_leaf: matches!(step.op, op::CHOOSELEAF_FIRSTN | op::CHOOSELEAF_INDEP),
+            tries: self.tries.choose,
+            leaf_tries,
+        }
     }
 
     /// A depth-first step: as many items under each of `from` as there are, in order, without holes.
     fn choose_firstn(
         &mut self,
         from: &List,
-        step: &Step,
-        to_leaf: bool,
+        what: &Choose,
         result_max: usize,
     ) -> ProtoResult<List> {
-        let what = Choose {
-            count: Self::wanted(step, result_max),
-            kind: step.arg2,
-            to_leaf,
-            tries: self.tries.choose,
-            leaf_tries: match self.tries.leaf {
-                0 if self.map.tunables.descend_once != 0 => 1,
-                0 => self.tries.choose,
-                n => n,
-            },
-        };
         let mut result = List::EMPTY;
         for &id in from.as_slice() {
             // What is not a bucket (a hole, a device) has nothing under it.
@@ -279,14 +279,14 @@ impl<'m> Mapper<'m> {
             let (mut chosen, mut leaves) = (List::EMPTY, List::EMPTY);
             let mut rep = 0;
             while rep < what.count && result.len + chosen.len < result_max {
-                if let Some((item, leaf)) = self.firstn_one(root, &what, rep, &chosen, &leaves)? {
+                if let Some((item, leaf)) = self.firstn_one(root, what, rep, &chosen, &leaves)? {
                     chosen.push(item);
                     leaves.push(leaf);
                 }
                 rep += 1;
                 self.pay(0)?;
             }
-            let found = if to_leaf { &leaves } else { &chosen };
+            let found = if what.to_leaf { &leaves } else { &chosen };
             for &item in found.as_slice() {
                 result.push(item);
             }
@@ -383,20 +383,7 @@ impl<'m> Mapper<'m> {
 
     /// A breadth-first step: each place of the result is drawn for itself and keeps its item whatever
     /// happens to the others; a place for which nothing is found is a hole.
-    fn choose_indep(
-        &mut self,
-        from: &List,
-        step: &Step,
-        to_leaf: bool,
-        result_max: usize,
-    ) -> ProtoResult<List> {
-        let what = Choose {
-            count: Self::wanted(step, result_max),
-            kind: step.arg2,
-            to_leaf,
-            tries: self.tries.choose,
-            leaf_tries: self.tries.leaf.max(1),
-        };
+    fn choose_indep(&mut self, from: &List, what: &Choose, result_max: usize) -> ProtoResult<List> {
         let mut result = List::EMPTY;
         for &id in from.as_slice() {
             let Some(root) = self.map.bucket(id) else {
@@ -410,8 +397,8 @@ impl<'m> Mapper<'m> {
             else {
                 continue;
             };
-            self.indep_fill(root, &what, chosen, leaves)?;
-            let found = if to_leaf { leaves } else { chosen };
+            self.indep_fill(root, what, chosen, leaves)?;
+            let found = if what.to_leaf { leaves } else { chosen };
             for &item in found.iter() {
                 result.push(if item == OPEN { ITEM_NONE } else { item });
             }

@@ -5,41 +5,13 @@
 mod msgr_common;
 
 use ceph_proto_host::proto::error::{ProtoError, Reason};
-use ceph_proto_host::proto::session::{Lost, Protocol, SessionConfig};
+use ceph_proto_host::proto::session::{Lost, Protocol};
 use ceph_proto_host::proto::types::{features, EntityType, Timespec};
 use kernel::prelude::*;
 use msgr_common::server::*;
 use msgr_common::*;
 
 const V1: Protocol = Protocol::Msgr1;
-
-fn connecting_with(cfg: SessionConfig, state: &str, lossy: bool) -> (Client, ServerV1) {
-    let mut client = Client::with(cfg, V1);
-    let mut server = Server::new(V1, lossy);
-    client.connect(2);
-    server.bring(&mut client, state);
-    match server {
-        Server::V1(server) => (client, server),
-        Server::V2(_) => unreachable!(),
-    }
-}
-
-fn connecting(state: &str, lossy: bool) -> (Client, ServerV1) {
-    connecting_with(config(V1), state, lossy)
-}
-
-fn open(lossy: bool) -> (Client, ServerV1) {
-    let (mut client, server) = connecting("OPEN", lossy);
-    client.events();
-    (client, server)
-}
-
-fn fails(client: &mut Client, bytes: &[u8]) -> ProtoError {
-    let error = client.feed(bytes).unwrap_err();
-    assert!(client.feed(b"").is_err());
-    assert_eq!(client.session.state_name(), "CLOSED");
-    error
-}
 
 fn connect_msg(global_seq: u32, connect_seq: u32, authorizer: &[u8]) -> Vec<u8> {
     Put::default()
@@ -57,7 +29,7 @@ fn connect_msg(global_seq: u32, connect_seq: u32, authorizer: &[u8]) -> Vec<u8> 
 
 #[test]
 fn handshake_bytes() {
-    let (mut client, server) = connecting("OPEN", true);
+    let (mut client, server) = ServerV1::connecting("OPEN", true);
     let mut blank = legacy_addr(NONCE, [0; 4], 0);
     blank[9] = 0;
     let expected = [
@@ -114,7 +86,7 @@ fn monitors_get_no_authorizer() {
 
 #[test]
 fn messages_both_ways() {
-    let (mut client, server) = open(false);
+    let (mut client, server) = ServerV1::open(false);
     let segments: [&[u8]; 2] = [b"", b"some bytes"];
     let mut seq = 0;
     for front in segments {
@@ -159,7 +131,7 @@ fn server_ack(seq: u64) -> Vec<u8> {
 
 #[test]
 fn control_tags() {
-    let (mut client, server) = open(false);
+    let (mut client, server) = ServerV1::open(false);
     let stamp = Timespec { sec: 1, nsec: 2 };
     let time = Put::default().u32(1).u32(2).0;
     let mut out = KVec::new();
@@ -178,7 +150,7 @@ fn control_tags() {
     client.events();
 
     // Who forgets the session with the connection does not want to know.
-    let (mut forgetful, server) = open(true);
+    let (mut forgetful, server) = ServerV1::open(true);
     forgetful.feed(&server.message(1, b"f", b"", b"")).unwrap();
     let mut none = KVec::new();
     assert!(!forgetful.session.encode_ack(&mut none).unwrap() && none.is_empty());
@@ -192,7 +164,7 @@ fn control_tags() {
 #[test]
 fn peers_without_features() {
     // No answered keepalives, no signatures, and shorter footers.
-    let (mut client, mut server) = connecting("CONNECT", true);
+    let (mut client, mut server) = ServerV1::connecting("CONNECT", true);
     server.features = 0;
     server.key = None;
     let ready = server.reply(1, b"proof");
@@ -209,13 +181,13 @@ fn peers_without_features() {
     // A feature that we require.
     let mut cfg = config(V1);
     cfg.required_features = features::MSG_AUTH;
-    let (mut client, mut server) = connecting_with(cfg, "CONNECT", true);
+    let (mut client, mut server) = ServerV1::connecting_with(cfg, "CONNECT", true);
     server.features = !features::MSG_AUTH;
     let error = fails(&mut client, &server.reply(1, b"proof"));
     assert_eq!(error.reason, Reason::Value(features::MSG_AUTH));
 
     // Signatures in the form of old peers are not built.
-    let (mut client, mut server) = connecting("CONNECT", true);
+    let (mut client, mut server) = ServerV1::connecting("CONNECT", true);
     server.features = features::MSG_AUTH;
     let error = fails(&mut client, &server.reply(1, b"proof"));
     assert_eq!(error.reason, Reason::Unsupported);
@@ -226,7 +198,7 @@ fn options() {
     // Without data CRCs, they are neither sent nor looked at.
     let mut cfg = config(V1);
     cfg.data_crc = false;
-    let (mut client, mut server) = connecting_with(cfg, "OPEN", true);
+    let (mut client, mut server) = ServerV1::connecting_with(cfg, "OPEN", true);
     assert!(!client.session.wants_data_crc());
     let (_, bytes) = client.send(0, b"", b"", b"data");
     assert_eq!(bytes[bytes.len() - 13..][..4], [0; 4]);
@@ -239,7 +211,7 @@ fn options() {
     // Without signatures.
     let mut cfg = config(V1);
     cfg.sign_messages = false;
-    let (mut client, _) = connecting_with(cfg, "OPEN", true);
+    let (mut client, _) = ServerV1::connecting_with(cfg, "OPEN", true);
     server.key = None;
     let (_, bytes) = client.send(0, b"", b"", b"data");
     assert_eq!(bytes[bytes.len() - 9..], [0, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -248,14 +220,14 @@ fn options() {
 
 #[test]
 fn unsigned_messages_are_refused() {
-    let (mut client, mut server) = open(true);
+    let (mut client, mut server) = ServerV1::open(true);
     server.key = None;
     let error = fails(&mut client, &server.message(1, b"f", b"", b""));
     assert_eq!(
         error,
         ProtoError::new("msgr1: message signature", Reason::BadAuth)
     );
-    let (mut client, mut server) = open(true);
+    let (mut client, mut server) = ServerV1::open(true);
     server.key = Some(*b"another key 1234");
     let error = fails(&mut client, &server.message(1, b"f", b"", b""));
     assert_eq!(error.reason, Reason::BadAuth);
@@ -263,7 +235,7 @@ fn unsigned_messages_are_refused() {
 
 #[test]
 fn resumes() {
-    let (mut client, mut server) = open(false);
+    let (mut client, mut server) = ServerV1::open(false);
     for _ in 0..3 {
         client.send(0, b"request", b"", b"");
     }
@@ -308,7 +280,7 @@ fn resumes() {
 
 #[test]
 fn peer_lost_the_session() {
-    let (mut client, mut server) = open(false);
+    let (mut client, mut server) = ServerV1::open(false);
     client.send(0, b"request", b"", b"");
     client.disconnect();
     client.connect(5);
@@ -324,7 +296,7 @@ fn peer_lost_the_session() {
     server.say(&mut client, &ready);
     assert_eq!(client.send(0, b"", b"", b"").0, 1);
     // Not without end.
-    let (mut client, server) = connecting("CONNECT", false);
+    let (mut client, server) = ServerV1::connecting("CONNECT", false);
     let reset = server.reply(2, b"");
     let error = (0..20).find_map(|_| client.feed(&reset).err()).unwrap();
     assert_eq!(error.step, "msgr1: handshake does not end");
@@ -332,11 +304,10 @@ fn peer_lost_the_session() {
 
 #[test]
 fn lossy_sessions_begin_anew() {
-    let (mut client, server) = open(true);
+    let (mut client, mut server) = ServerV1::open(true);
     client.send(0, b"", b"", b"");
     assert_eq!(client.disconnect(), Lost::Session);
     client.connect(3);
-    let mut server = Server::V1(server);
     server.bring(&mut client, "OPEN");
     let opened = Ev::Opened {
         reconnected: false,
@@ -348,21 +319,21 @@ fn lossy_sessions_begin_anew() {
 
 #[test]
 fn peer_refuses() {
-    let (mut client, server) = connecting("CONNECT", true);
+    let (mut client, server) = ServerV1::connecting("CONNECT", true);
     let error = fails(&mut client, &server.reply(11, b""));
     assert_eq!(error.reason, Reason::BadAuth);
     assert_eq!(client.auth.asked.last().unwrap(), "rejected");
 
-    let (mut client, server) = connecting("CONNECT", true);
+    let (mut client, server) = ServerV1::connecting("CONNECT", true);
     client.feed(&server.reply(3, b"")).unwrap();
     assert_eq!(client.events(), [Ev::Retry]);
 
-    let (mut client, mut server) = connecting("CONNECT", true);
+    let (mut client, mut server) = ServerV1::connecting("CONNECT", true);
     server.features = features::SUPPORTED_DEFAULT | 1 << 62;
     let error = fails(&mut client, &server.reply(12, b""));
     assert_eq!(error.reason, Reason::Value(1 << 62));
 
-    let (mut client, server) = connecting("CONNECT", true);
+    let (mut client, server) = ServerV1::connecting("CONNECT", true);
     let error = fails(&mut client, &server.reply(10, b""));
     assert_eq!(error.step, "msgr1: the peer has another protocol version");
 }
@@ -371,7 +342,7 @@ fn peer_refuses() {
 fn peer_must_prove_itself() {
     // No proof at all, though we sent an authorizer.
     for tag in [1, 13] {
-        let (mut client, server) = connecting("CONNECT", true);
+        let (mut client, server) = ServerV1::connecting("CONNECT", true);
         let error = fails(&mut client, &server.reply(tag, b""));
         assert_eq!(
             error,
@@ -379,15 +350,15 @@ fn peer_must_prove_itself() {
         );
     }
     // A proof that does not verify.
-    let (mut client, server) = connecting("CONNECT", true);
+    let (mut client, server) = ServerV1::connecting("CONNECT", true);
     client.auth.refuse = true;
     assert_eq!(fails(&mut client, &server.reply(1, b"proof")).step, "mock");
     // A proof of a size that none has.
-    let (mut client, server) = connecting("CONNECT", true);
+    let (mut client, server) = ServerV1::connecting("CONNECT", true);
     let error = fails(&mut client, &server.reply(1, &[0; 4097])[..26]);
     assert_eq!(error.step, "msgr1: authorizer reply length");
     // Challenges without end, and one that nobody asked for.
-    let (mut client, server) = connecting("CONNECT", true);
+    let (mut client, server) = ServerV1::connecting("CONNECT", true);
     let challenge = server.reply(16, b"challenge");
     let error = (0..20).find_map(|_| client.feed(&challenge).err()).unwrap();
     assert_eq!(error.step, "msgr1: handshake does not end");
@@ -401,21 +372,21 @@ fn peer_must_prove_itself() {
 
 #[test]
 fn wrong_peer() {
-    let (mut client, _) = connecting("BANNER", true);
+    let (mut client, _) = ServerV1::connecting("BANNER", true);
     let error = fails(&mut client, &banner_v2());
     assert_eq!(error.step, "msgr1: banner (the peer speaks msgr2)");
 
-    let (mut client, _) = connecting("BANNER", true);
+    let (mut client, _) = ServerV1::connecting("BANNER", true);
     assert_eq!(fails(&mut client, b"SSH-2.0-OpenSSH").step, "msgr1: banner");
 
     let mut cfg = config(V1);
     cfg.peer_addr.nonce = 8;
-    let (mut client, _) = connecting_with(cfg, "BANNER", true);
+    let (mut client, _) = ServerV1::connecting_with(cfg, "BANNER", true);
     let error = fails(&mut client, &ServerV1::banner());
     assert_eq!(error.step, "msgr1: another peer at this address");
 
     // A daemon that does not know its address yet.
-    let (mut client, _) = connecting("BANNER", true);
+    let (mut client, _) = ServerV1::connecting("BANNER", true);
     let mut banner = ServerV1::banner();
     banner[9 + 8 + 2..][..6].fill(0);
     client.feed(&banner).unwrap();
@@ -424,7 +395,7 @@ fn wrong_peer() {
 
 #[test]
 fn every_flipped_byte_is_noticed() {
-    let (_, server) = open(true);
+    let (_, server) = ServerV1::open(true);
     let messages = [
         server.message(1, b"front", b"middle", b"data"),
         server.message(1, b"front", b"", b""),
@@ -433,7 +404,7 @@ fn every_flipped_byte_is_noticed() {
     for message in &messages {
         // The tag and the flags are covered by nothing; the flag bits in use are tested elsewhere.
         for at in 1..message.len() - 1 {
-            let (mut client, _) = open(true);
+            let (mut client, _) = ServerV1::open(true);
             let mut bytes = message.clone();
             bytes[at] ^= 1;
             let error = fails(&mut client, &bytes);
@@ -441,7 +412,7 @@ fn every_flipped_byte_is_noticed() {
             assert!(expected, "byte {at}: {error:?}");
             assert_eq!(client.events(), []);
         }
-        let (mut client, _) = open(true);
+        let (mut client, _) = ServerV1::open(true);
         let mut bytes = message.clone();
         *bytes.last_mut().unwrap() = 4;
         assert_eq!(
@@ -458,7 +429,7 @@ fn lengths_are_checked_before_anything_is_awaited() {
         ([0, 1 << 13, 0], "msgr1: middle length"),
         ([0, 0, (1 << 20) + 1], "msgr1: data length"),
     ] {
-        let (mut client, _) = open(true);
+        let (mut client, _) = ServerV1::open(true);
         let mut header = Put::default().u64(1).u64(0).u16(0).u16(0).u16(0);
         for len in lens {
             header = header.u32(len);
@@ -473,14 +444,14 @@ fn lengths_are_checked_before_anything_is_awaited() {
 
 #[test]
 fn lost_messages_are_noticed() {
-    let (mut client, server) = open(true);
+    let (mut client, server) = ServerV1::open(true);
     let error = fails(&mut client, &server.message(2, b"", b"", b""));
     assert_eq!(error, ProtoError::value("msgr1: message number", 2));
 }
 
 #[test]
 fn unwanted_data_are_passed_over() {
-    let (mut client, server) = open(false);
+    let (mut client, server) = ServerV1::open(false);
     client.unwanted = Some(43);
     let mut stream = server.message(1, b"front", b"", &[7; 5000]);
     stream.extend(server.message(2, b"front", b"", b""));
@@ -501,7 +472,7 @@ fn every_tag_in_every_state() {
             _ => &[6, 7, 8, 9, 14, 15],
         };
         for tag in (0..=24).chain([255]) {
-            let (mut client, mut server) = connecting(state, true);
+            let (mut client, mut server) = ServerV1::connecting(state, true);
             server.features |= features::MSG_AUTH;
             let result = client.feed(&match state {
                 "CONNECT" => server.reply(tag, b"proof"),
@@ -523,7 +494,7 @@ fn every_tag_in_every_state() {
 
 #[test]
 fn sending_and_receiving_do_not_allocate() {
-    let (mut client, server) = open(true);
+    let (mut client, server) = ServerV1::open(true);
     let (mut head, mut tail) = (KVec::new(), KVec::new());
     head.reserve(4096, GFP_KERNEL).unwrap();
     tail.reserve(64, GFP_KERNEL).unwrap();
@@ -546,7 +517,7 @@ fn sending_and_receiving_do_not_allocate() {
 
 #[test]
 fn a_failed_allocation_leaves_no_trace() {
-    let (mut client, server) = open(false);
+    let (mut client, server) = ServerV1::open(false);
     client.feed(&server.message(1, b"f", b"", b"")).unwrap();
     let (mut head, mut tail) = (KVec::new(), KVec::new());
     let msg = out_message(0, b"front", b"middle", b"data", 0);

@@ -4,7 +4,7 @@
 
 mod msgr_common;
 
-use ceph_proto_host::proto::error::{ProtoError, Reason};
+use ceph_proto_host::proto::error::Reason;
 use ceph_proto_host::proto::session::{Lost, Protocol, Rx};
 use ceph_proto_host::proto::types::{features, Timespec};
 use kernel::prelude::*;
@@ -13,27 +13,10 @@ use msgr_common::*;
 
 const V2: Protocol = Protocol::Msgr2;
 
-fn open(lossy: bool) -> (Client, ServerV2) {
-    let (mut client, server) = connecting("OPEN", lossy);
-    client.events();
-    (client, server)
-}
-
-fn connecting(state: &str, lossy: bool) -> (Client, ServerV2) {
-    let mut client = Client::new(V2);
-    let mut server = Server::new(V2, lossy);
-    client.connect(2);
-    server.bring(&mut client, state);
-    match server {
-        Server::V2(server) => (client, server),
-        Server::V1(_) => unreachable!(),
-    }
-}
-
 /// A resumable session that lost its TCP connection, had two messages in and three out, and has
 /// sent `SESSION_RECONNECT` over a new one.
 fn reconnecting() -> (Client, ServerV2) {
-    let (mut client, server) = open(false);
+    let (mut client, mut server) = ServerV2::open(false);
     for _ in 0..3 {
         client.send(0, b"request", b"", b"");
     }
@@ -43,31 +26,16 @@ fn reconnecting() -> (Client, ServerV2) {
     assert!(!client.session.is_open());
     client.events();
     client.connect(5);
-    let mut server = Server::V2(server);
     server.bring(&mut client, "SESSION_RECONNECT");
-    match server {
-        Server::V2(server) => (client, server),
-        Server::V1(_) => unreachable!(),
-    }
-}
-
-fn fails(client: &mut Client, bytes: &[u8]) -> ProtoError {
-    let error = client.feed(bytes).unwrap_err();
-    // Nothing is taken any more.
-    assert!(client.feed(b"").is_err());
-    assert_eq!(client.session.state_name(), "CLOSED");
-    error
+    (client, server)
 }
 
 #[test]
 fn handshake_bytes() {
     let mut client = Client::new(V2);
     client.connect(0x1_0000_0002);
-    let mut server = Server::new(V2, true);
+    let mut server = ServerV2::new(true);
     server.bring(&mut client, "OPEN");
-    let Server::V2(server) = server else {
-        unreachable!()
-    };
 
     let banner = Put::default().bytes(b"ceph v2\n").u16(16).u64(1).u64(1);
     assert_eq!(server.from_client[..BANNER_V2_LEN], banner.0);
@@ -139,17 +107,13 @@ fn without_authentication_signatures_are_zero() {
     client.connect(1);
     let mut server = ServerV2::new(true);
     server.key = None;
-    let mut server = Server::V2(server);
     server.bring(&mut client, "OPEN");
-    let Server::V2(server) = server else {
-        unreachable!()
-    };
     assert_eq!(server.frames()[3].segments[0], [0; 32]);
 }
 
 #[test]
 fn messages_out() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let segments: [&[u8]; 2] = [b"", b"some bytes"];
     let mut seq = 0;
     for front in segments {
@@ -181,7 +145,7 @@ fn messages_out() {
 
 #[test]
 fn messages_in() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let segments: [&[u8]; 2] = [b"", b"some bytes"];
     let mut seq = 0;
     for front in segments {
@@ -210,7 +174,7 @@ fn messages_in() {
 
 #[test]
 fn acknowledgements() {
-    let (mut client, _) = open(false);
+    let (mut client, _) = ServerV2::open(false);
     let mut out = KVec::new();
     assert!(!client.session.encode_ack(&mut out).unwrap() && out.is_empty());
     client.feed(&message_v2(1, 0, b"f", b"", b"")).unwrap();
@@ -229,7 +193,7 @@ fn acknowledgements() {
     assert_eq!(client.events(), [Ev::Acked(1)]);
 
     // Who forgets the session with the connection does not want to know.
-    let (mut forgetful, _) = open(true);
+    let (mut forgetful, _) = ServerV2::open(true);
     forgetful.feed(&message_v2(1, 0, b"f", b"", b"")).unwrap();
     let mut none = KVec::new();
     assert!(!forgetful.session.encode_ack(&mut none).unwrap() && none.is_empty());
@@ -237,7 +201,7 @@ fn acknowledgements() {
 
 #[test]
 fn keepalives() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let stamp = Timespec { sec: 1, nsec: 2 };
     let payload = Put::default().u32(1).u32(2).0;
     let mut out = KVec::new();
@@ -326,13 +290,12 @@ fn peer_lost_the_session() {
 
 #[test]
 fn lossy_sessions_begin_anew() {
-    let (mut client, server) = open(true);
+    let (mut client, mut server) = ServerV2::open(true);
     client.send(0, b"", b"", b"");
     client.feed(&message_v2(1, 0, b"", b"", b"")).unwrap();
     assert_eq!(client.disconnect(), Lost::Session);
     client.events();
     client.connect(3);
-    let mut server = Server::V2(server);
     server.bring(&mut client, "OPEN");
     let opened = Ev::Opened {
         reconnected: false,
@@ -346,7 +309,7 @@ fn lossy_sessions_begin_anew() {
 
 #[test]
 fn unwanted_data_are_passed_over() {
-    let (mut client, _) = open(false);
+    let (mut client, _) = ServerV2::open(false);
     client.unwanted = Some(43);
     let mut stream = message_v2(1, 0, b"front", b"", &[7; 5000]);
     stream.extend(message_v2(2, 0, b"front", b"", b""));
@@ -361,7 +324,7 @@ fn unwanted_data_are_passed_over() {
 
 #[test]
 fn calls_out_of_turn() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     assert!(client.session.data_received(0).is_err());
     assert!(client.session.skip_data().is_err());
     // Input before the data were reported.
@@ -390,7 +353,7 @@ fn calls_out_of_turn() {
 
 #[test]
 fn sending_and_receiving_do_not_allocate() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let (mut head, mut tail) = (KVec::new(), KVec::new());
     head.reserve(4096, GFP_KERNEL).unwrap();
     tail.reserve(64, GFP_KERNEL).unwrap();
@@ -413,7 +376,7 @@ fn sending_and_receiving_do_not_allocate() {
 
 #[test]
 fn a_failed_allocation_leaves_no_trace() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let (mut head, mut tail) = (KVec::new(), KVec::new());
     let msg = out_message(0, b"front", b"middle", b"data", !0);
     let mut failures = 0;
@@ -439,7 +402,7 @@ fn a_failed_allocation_leaves_no_trace() {
 
 #[test]
 fn the_handshake_survives_failed_allocations() {
-    let (_, server) = connecting("OPEN", true);
+    let (_, server) = ServerV2::connecting("OPEN", true);
     for failures in 0..200 {
         let mut client = Client::new(V2);
         kernel::alloc::fail_after(Some(failures));

@@ -13,31 +13,6 @@ use msgr_common::*;
 
 const V2: Protocol = Protocol::Msgr2;
 
-fn open(lossy: bool) -> (Client, ServerV2) {
-    let (mut client, server) = connecting("OPEN", lossy);
-    client.events();
-    (client, server)
-}
-
-fn connecting(state: &str, lossy: bool) -> (Client, ServerV2) {
-    let mut client = Client::new(V2);
-    let mut server = Server::new(V2, lossy);
-    client.connect(2);
-    server.bring(&mut client, state);
-    match server {
-        Server::V2(server) => (client, server),
-        Server::V1(_) => unreachable!(),
-    }
-}
-
-fn fails(client: &mut Client, bytes: &[u8]) -> ProtoError {
-    let error = client.feed(bytes).unwrap_err();
-    // Nothing is taken any more.
-    assert!(client.feed(b"").is_err());
-    assert_eq!(client.session.state_name(), "CLOSED");
-    error
-}
-
 #[test]
 fn peer_refuses() {
     let bad = Put::default()
@@ -48,24 +23,24 @@ fn peer_refuses() {
         .u32(2)
         .u32(1)
         .u32(1);
-    let (mut client, _) = connecting("AUTH", true);
+    let (mut client, _) = ServerV2::connecting("AUTH", true);
     client.feed(&frame(3, &[&bad.0])).unwrap();
     assert_eq!(client.events(), [Ev::Retry]);
     assert_eq!(client.auth.asked.last().unwrap(), "bad 2 -13 [1, 2] [1]");
     assert!(client.feed(b"").is_err());
 
-    let (mut client, _) = connecting("AUTH", true);
+    let (mut client, _) = ServerV2::connecting("AUTH", true);
     client.auth.refuse = true;
     assert_eq!(
         fails(&mut client, &frame(3, &[&bad.0])).reason,
         Reason::BadAuth
     );
 
-    let (mut client, _) = connecting("SESSION_CONNECT", true);
+    let (mut client, _) = ServerV2::connecting("SESSION_CONNECT", true);
     client.feed(&frame(16, &[&[]])).unwrap();
     assert_eq!(client.events(), [Ev::Retry]);
 
-    let (mut client, _) = connecting("SESSION_CONNECT", true);
+    let (mut client, _) = ServerV2::connecting("SESSION_CONNECT", true);
     let missing = (1u64 << 62).to_le_bytes();
     let error = fails(&mut client, &frame(10, &[&missing]));
     assert_eq!(error.reason, Reason::Value(1 << 62));
@@ -73,14 +48,14 @@ fn peer_refuses() {
 
 #[test]
 fn authentication_must_verify() {
-    let (mut client, _) = connecting("AUTH_SIGNATURE", true);
+    let (mut client, _) = ServerV2::connecting("AUTH_SIGNATURE", true);
     let error = fails(&mut client, &frame(7, &[&[0; 32]]));
     assert_eq!(
         error,
         ProtoError::new("msgr2: AUTH_SIGNATURE", Reason::BadAuth)
     );
 
-    let (mut client, _) = connecting("AUTH", true);
+    let (mut client, _) = ServerV2::connecting("AUTH", true);
     client.auth.refuse = true;
     let error = fails(&mut client, &ServerV2::auth_done(1));
     assert_eq!(error.step, "mock");
@@ -95,25 +70,25 @@ fn secure_mode_is_refused() {
     let mut client = Client::with(cfg, V2);
     let error = client.session.connected(1, &mut client.out).unwrap_err();
     assert_eq!(error.reason, Reason::Unsupported);
-    let (mut client, _) = connecting("AUTH", true);
+    let (mut client, _) = ServerV2::connecting("AUTH", true);
     let error = fails(&mut client, &ServerV2::auth_done(2));
     assert_eq!(error.reason, Reason::Unsupported);
-    let (mut client, _) = connecting("AUTH", true);
+    let (mut client, _) = ServerV2::connecting("AUTH", true);
     let error = fails(&mut client, &ServerV2::auth_done(9));
     assert_eq!(error.step, "msgr2: AUTH_DONE mode");
 }
 
 #[test]
 fn wrong_peer() {
-    let (mut client, _) = connecting("BANNER", true);
+    let (mut client, _) = ServerV2::connecting("BANNER", true);
     let error = fails(&mut client, &ServerV1::banner());
     assert_eq!(error.step, "msgr2: banner (the peer speaks msgr1)");
 
-    let (mut client, _) = connecting("BANNER", true);
+    let (mut client, _) = ServerV2::connecting("BANNER", true);
     let old = Put::default().bytes(b"ceph v2\n").u16(16).u64(0).u64(0);
     assert_eq!(fails(&mut client, &old.0).reason, Reason::Unsupported);
 
-    let (mut client, _) = connecting("BANNER", true);
+    let (mut client, _) = ServerV2::connecting("BANNER", true);
     let new = Put::default().bytes(b"ceph v2\n").u16(16).u64(3).u64(2);
     assert_eq!(fails(&mut client, &new.0).reason, Reason::Value(2));
 
@@ -131,27 +106,21 @@ fn server_ident_is_checked() {
     // Another process at the address.
     let mut cfg = config(V2);
     cfg.peer_addr.nonce = 8;
-    let mut client = Client::with(cfg, V2);
-    client.connect(1);
-    let mut server = Server::new(V2, true);
-    server.bring(&mut client, "SESSION_CONNECT");
+    let (mut client, _) = ServerV2::connecting_with(cfg, "SESSION_CONNECT", true);
     let error = fails(&mut client, &ServerV2::new(true).server_ident());
     assert_eq!(error.step, "msgr2: another peer at this address");
 
     // A peer without a feature that we require.
     let mut cfg = config(V2);
     cfg.required_features = features::MSG_AUTH;
-    let mut client = Client::with(cfg, V2);
-    client.connect(1);
-    let mut server = Server::new(V2, true);
-    server.bring(&mut client, "SESSION_CONNECT");
+    let (mut client, _) = ServerV2::connecting_with(cfg, "SESSION_CONNECT", true);
     let mut poor = ServerV2::new(true);
     poor.features = !features::MSG_AUTH;
     let error = fails(&mut client, &poor.server_ident());
     assert_eq!(error.reason, Reason::Value(features::MSG_AUTH));
 
     // A session that is neither lossy nor resumable.
-    let (mut client, mut server) = connecting("SESSION_CONNECT", false);
+    let (mut client, mut server) = ServerV2::connecting("SESSION_CONNECT", false);
     server.cookie = 0;
     let error = fails(&mut client, &server.server_ident());
     assert_eq!(error.step, "msgr2: SERVER_IDENT cookie");
@@ -159,7 +128,7 @@ fn server_ident_is_checked() {
 
 #[test]
 fn lost_messages_are_noticed() {
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let error = fails(&mut client, &message_v2(2, 0, b"", b"", b""));
     assert_eq!(error, ProtoError::value("msgr2: message number", 2));
 }
@@ -172,7 +141,7 @@ fn lengths_are_checked_before_anything_is_awaited() {
         ([41, 1, 0, (1 << 20) + 1], "msgr2: data length"),
         ([1 << 19, 0, 0, 0], "msgr2: control length"),
     ] {
-        let (mut client, _) = open(true);
+        let (mut client, _) = ServerV2::open(true);
         let count = 1 + lens.iter().rposition(|&l| l > 0).unwrap();
         let mut preamble = Put::default().u8(17).u8(count as u8);
         for len in lens {
@@ -207,11 +176,11 @@ fn malformed_preambles() {
         bytes[at] = value;
         let crc = crc(&bytes);
         bytes.extend(crc.to_le_bytes());
-        let (mut client, _) = open(true);
+        let (mut client, _) = ServerV2::open(true);
         assert_eq!(fails(&mut client, &bytes).step, step);
     }
     // A control frame is one segment.
-    let (mut client, _) = open(true);
+    let (mut client, _) = ServerV2::open(true);
     let error = fails(&mut client, &frame(20, &[&[0; 8], b"more"]));
     assert_eq!(error.step, "msgr2: control frame with segments");
 }
@@ -227,7 +196,7 @@ fn every_flipped_byte_is_noticed() {
     ];
     for message in &messages {
         for at in 0..message.len() {
-            let (mut client, _) = open(true);
+            let (mut client, _) = ServerV2::open(true);
             let mut bytes = message.clone();
             bytes[at] ^= 1;
             let error = fails(&mut client, &bytes);

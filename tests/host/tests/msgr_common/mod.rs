@@ -312,6 +312,14 @@ impl Client {
     }
 }
 
+/// The error with which the client takes `bytes`, and nothing any more.
+pub fn fails(client: &mut Client, bytes: &[u8]) -> ProtoError {
+    let error = client.feed(bytes).unwrap_err();
+    assert!(client.feed(b"").is_err());
+    assert_eq!(client.session.state_name(), "CLOSED");
+    error
+}
+
 pub fn out_message<'a>(
     seq: u64,
     front: &'a [u8],

@@ -6,8 +6,60 @@ use super::*;
 use ceph_proto_host::proto::crypto::Crypto;
 use ceph_proto_host::proto::session::Lost;
 
-/// What a server says next.
-type Step<'a, S> = &'a dyn Fn(&S) -> Vec<u8>;
+/// One daemon's side, step by step.
+pub trait Scripted: Sized + 'static {
+    const PROTOCOL: Protocol;
+    /// What it says in a handshake, one after the other.
+    const STEPS: &'static [fn(&Self) -> Vec<u8>];
+
+    fn new(lossy: bool) -> Self;
+
+    /// What came from the client and went to it over the last TCP connection.
+    fn traffic(&mut self) -> [&mut Vec<u8>; 2];
+
+    fn say(&mut self, client: &mut Client, bytes: &[u8]) {
+        let [from_client, to_client] = self.traffic();
+        to_client.extend(bytes);
+        client.feed(bytes).unwrap();
+        from_client.extend(client.sent());
+    }
+
+    /// Brings the client from a new TCP connection to `state`.
+    fn bring(&mut self, client: &mut Client, state: &str) {
+        let [from_client, to_client] = self.traffic();
+        *from_client = client.sent();
+        to_client.clear();
+        for step in Self::STEPS {
+            if client.session.state_name() == state {
+                return;
+            }
+            let bytes = step(self);
+            self.say(client, &bytes);
+        }
+        assert_eq!(client.session.state_name(), state);
+    }
+
+    /// A client with this configuration in `state`, and the server that brought it there.
+    fn connecting_with(cfg: SessionConfig, state: &str, lossy: bool) -> (Client, Self) {
+        let mut client = Client::with(cfg, Self::PROTOCOL);
+        let mut server = Self::new(lossy);
+        client.connect(2);
+        server.bring(&mut client, state);
+        (client, server)
+    }
+
+    /// A client in `state`, and the server that brought it there.
+    fn connecting(state: &str, lossy: bool) -> (Client, Self) {
+        Self::connecting_with(config(Self::PROTOCOL), state, lossy)
+    }
+
+    /// A client whose session is open, and its server.
+    fn open(lossy: bool) -> (Client, Self) {
+        let (mut client, server) = Self::connecting("OPEN", lossy);
+        client.events();
+        (client, server)
+    }
+}
 
 /// One of the two daemons' sides, for tests that do with either.
 pub enum Server {
@@ -95,8 +147,26 @@ pub struct ServerV2 {
     pub to_client: Vec<u8>,
 }
 
-impl ServerV2 {
-    pub fn new(lossy: bool) -> Self {
+impl Scripted for ServerV2 {
+    const PROTOCOL: Protocol = Protocol::Msgr2;
+    const STEPS: &'static [fn(&Self) -> Vec<u8>] = &[
+        |_| banner_v2(),
+        |_| Self::hello(),
+        |_| frame(4, &[&Put::default().blob(b"challenge").0]),
+        |_| Self::auth_done(1),
+        |s| {
+            // What the client sent before its own signature.
+            let signature = s.frames().last().unwrap().raw.len();
+            let signed = &s.from_client[..s.from_client.len() - signature];
+            frame(7, &[&s.sign(signed)])
+        },
+        |s| match s.frames().last().unwrap().tag {
+            8 => s.server_ident(),
+            _ => frame(15, &[&0u64.to_le_bytes()]),
+        },
+    ];
+
+    fn new(lossy: bool) -> Self {
         Self {
             key: Some(KEY),
             lossy,
@@ -107,12 +177,12 @@ impl ServerV2 {
         }
     }
 
-    pub fn say(&mut self, client: &mut Client, bytes: &[u8]) {
-        self.to_client.extend(bytes);
-        client.feed(bytes).unwrap();
-        self.from_client.extend(client.sent());
+    fn traffic(&mut self) -> [&mut Vec<u8>; 2] {
+        [&mut self.from_client, &mut self.to_client]
     }
+}
 
+impl ServerV2 {
     pub fn frames(&self) -> Vec<Frame> {
         parse_frames(&self.from_client[BANNER_V2_LEN..])
     }
@@ -150,35 +220,6 @@ impl ServerV2 {
             .u64(self.cookie);
         frame(9, &[&payload.0])
     }
-
-    fn bring(&mut self, client: &mut Client, state: &str) {
-        self.from_client = client.sent();
-        self.to_client.clear();
-        let steps: [Step<'_, Self>; 6] = [
-            &|_| banner_v2(),
-            &|_| Self::hello(),
-            &|_| frame(4, &[&Put::default().blob(b"challenge").0]),
-            &|_| Self::auth_done(1),
-            &|s| {
-                // What the client sent before its own signature.
-                let signature = s.frames().last().unwrap().raw.len();
-                let signed = &s.from_client[..s.from_client.len() - signature];
-                frame(7, &[&s.sign(signed)])
-            },
-            &|s| match s.frames().last().unwrap().tag {
-                8 => s.server_ident(),
-                _ => frame(15, &[&0u64.to_le_bytes()]),
-            },
-        ];
-        for step in steps {
-            if client.session.state_name() == state {
-                return;
-            }
-            let bytes = step(self);
-            self.say(client, &bytes);
-        }
-        assert_eq!(client.session.state_name(), state);
-    }
 }
 
 pub struct ServerV1 {
@@ -202,8 +243,16 @@ pub fn legacy_addr(nonce: u32, ip: [u8; 4], port: u16) -> Vec<u8> {
     out.0
 }
 
-impl ServerV1 {
-    pub fn new(lossy: bool) -> Self {
+impl Scripted for ServerV1 {
+    const PROTOCOL: Protocol = Protocol::Msgr1;
+    const STEPS: &'static [fn(&Self) -> Vec<u8>] = &[
+        |_| Self::banner(),
+        |s| s.reply(16, b"challenge"),
+        |s| s.reply(13, b"proof"),
+        |_| 0u64.to_le_bytes().to_vec(),
+    ];
+
+    fn new(lossy: bool) -> Self {
         Self {
             key: Some(KEY),
             lossy,
@@ -214,12 +263,12 @@ impl ServerV1 {
         }
     }
 
-    pub fn say(&mut self, client: &mut Client, bytes: &[u8]) {
-        self.to_client.extend(bytes);
-        client.feed(bytes).unwrap();
-        self.from_client.extend(client.sent());
+    fn traffic(&mut self) -> [&mut Vec<u8>; 2] {
+        [&mut self.from_client, &mut self.to_client]
     }
+}
 
+impl ServerV1 {
     pub fn banner() -> Vec<u8> {
         [
             b"ceph v027".to_vec(),
@@ -240,25 +289,6 @@ impl ServerV1 {
             .u8(self.lossy.into())
             .bytes(authorizer_reply)
             .0
-    }
-
-    fn bring(&mut self, client: &mut Client, state: &str) {
-        self.from_client = client.sent();
-        self.to_client.clear();
-        let steps: [Step<'_, Self>; 4] = [
-            &|_| Self::banner(),
-            &|s| s.reply(16, b"challenge"),
-            &|s| s.reply(13, b"proof"),
-            &|_| 0u64.to_le_bytes().to_vec(),
-        ];
-        for step in steps {
-            if client.session.state_name() == state {
-                return;
-            }
-            let bytes = step(self);
-            self.say(client, &bytes);
-        }
-        assert_eq!(client.session.state_name(), state);
     }
 
     /// A signed message.

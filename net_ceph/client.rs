@@ -10,7 +10,7 @@ use crate::auth::Auth;
 use crate::debugfs::{DebugDir, DebugFiles};
 use crate::messenger::{Messenger, MessengerConfig};
 use crate::mon_client::{Always, MonClient, MonConfig, Patience};
-use crate::options::{MsMode, Options};
+use crate::options::Options;
 use crate::osd_client::{Group, OsdClient, OsdConfig};
 use crate::proto::auth::CON_MODE_CRC;
 use crate::proto::osdmap::OsdMap;
@@ -181,7 +181,7 @@ impl Client {
     }
 
     fn new(options: Options, netns: ARef<NetNs>, queue: Arc<Queue>) -> Result<Arc<Self>> {
-        let msgr2 = options.ms_mode != MsMode::Legacy;
+        let msgr2 = options.speaks_msgr2();
         let config = MessengerConfig {
             my_ip: options.my_ip.map(|ip| SocketAddr::new(ip, 0)),
             nodelay: options.tcp_nodelay,
@@ -252,7 +252,7 @@ impl Client {
             return true;
         }
         let monmap = self.mon.monmap();
-        let msgr2 = self.speaks_msgr2();
+        let msgr2 = self.options.speaks_msgr2();
         let known = |addr: &SocketAddr| {
             monmap
                 .mons()
@@ -265,11 +265,6 @@ impl Client {
     /// The configuration.
     pub fn options(&self) -> &Options {
         &self.options
-    }
-
-    /// Whether peers are spoken to by msgr2.
-    pub fn speaks_msgr2(&self) -> bool {
-        self.options.ms_mode != MsMode::Legacy
     }
 
     /// The cluster's id; zeros before the first monitor map.

@@ -78,7 +78,7 @@ fn monmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "epoch {}", monmap.epoch())?;
     for (rank, mon) in monmap.mons().iter().enumerate() {
         write!(f, "\tmon{rank}\t")?;
-        show_addr(mon.addr(client.speaks_msgr2()), f)?;
+        show_addr(mon.addr(client.options().speaks_msgr2()), f)?;
         writeln!(f)?;
     }
     Ok(())
@@ -169,7 +169,7 @@ impl Tier {
 
 fn show_osd(client: &Client, map: &OsdMap, osd: u32, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     write!(f, "osd{osd}\t")?;
-    show_addr(map.osd_addr(osd, client.speaks_msgr2()), f)?;
+    show_addr(map.osd_addr(osd, client.options().speaks_msgr2()), f)?;
     // 16.16 fixed point, as a percentage.
     let percent = |v: u32| (u64::from(v).saturating_mul(100) >> 16) as u32;
     let state = match (map.osd_exists(osd), map.osd_is_up(osd)) {

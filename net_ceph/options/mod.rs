@@ -295,6 +295,11 @@ impl Options {
         Ok(())
     }
 
+    /// Whether peers are spoken to by msgr2.
+    pub fn speaks_msgr2(&self) -> bool {
+        self.ms_mode != MsMode::Legacy
+    }
+
     /// A copy of where we are. Allocates.
     pub fn copy_of_location(&self) -> Result<KVec<CrushLocation>> {
         let mut copy = KVec::with_capacity(self.crush_location.len(), GFP_KERNEL)?;

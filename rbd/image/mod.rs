@@ -35,7 +35,6 @@ use names::Names;
 use net_ceph::{
     abstractions::{errno::ESHUTDOWN, task::NoIoScope, workqueue::Queue},
     client::ClientRef,
-    options::MsMode,
     proto::cls::rbd::feature,
 };
 use watch::Watching;
@@ -126,7 +125,7 @@ impl Image {
     /// Whether data is checksummed on its way, so that it must not change meanwhile.
     fn checksums_data(&self) -> bool {
         let options = self.client.options();
-        options.crc || options.ms_mode != MsMode::Legacy
+        options.crc || options.speaks_msgr2()
     }
 
     /// The number of its device.

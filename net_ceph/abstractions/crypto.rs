@@ -12,7 +12,6 @@ use crate::proto::{
     crypto::Crypto,
     error::{ProtoError, ProtoResult, Reason},
 };
-use core::mem::MaybeUninit;
 
 /// Bytes in an AES block.
 const BLOCK: usize = 16;
@@ -25,16 +24,15 @@ pub struct KernelCrypto;
 struct AesKey(bindings::aes_key);
 
 impl AesKey {
-    fn new(key: &[u8; 16]) -> ProtoResult<Self> {
-        let mut prepared = MaybeUninit::<bindings::aes_key>::zeroed();
-        // SAFETY: `prepared` is valid for writes, `key` for reads of its length.
-        let ret =
-            unsafe { bindings::aes_preparekey(prepared.as_mut_ptr(), key.as_ptr(), key.len()) };
+    /// Prepares `key` for `f`. It stays where it is: what is moved leaves a copy that nobody wipes.
+    fn with<R>(key: &[u8; 16], f: impl FnOnce(&Self) -> ProtoResult<R>) -> ProtoResult<R> {
+        let mut this = Self(bindings::aes_key::default());
+        // SAFETY: The key is valid for writes, `key` for reads of its length.
+        let ret = unsafe { bindings::aes_preparekey(&mut this.0, key.as_ptr(), key.len()) };
         if ret != 0 {
             return Err(ProtoError::new("aes: key", Reason::Crypto(ret)));
         }
-        // SAFETY: It was zeroed, which is a valid value of a C struct of integers, then prepared.
-        Ok(Self(unsafe { prepared.assume_init() }))
+        f(&this)
     }
 
     fn encrypt(&self, block: &mut [u8; BLOCK]) {
@@ -79,23 +77,25 @@ fn xor(block: &mut [u8; BLOCK], with: &[u8; BLOCK]) {
 
 impl Crypto for KernelCrypto {
     fn aes_cbc_encrypt(&self, key: &[u8; 16], iv: &[u8; 16], data: &mut [u8]) -> ProtoResult {
-        let aes = AesKey::new(key)?;
         let mut previous = *iv;
-        for_blocks(data, |block| {
-            xor(block, &previous);
-            aes.encrypt(block);
-            previous = *block;
+        AesKey::with(key, |aes| {
+            for_blocks(data, |block| {
+                xor(block, &previous);
+                aes.encrypt(block);
+                previous = *block;
+            })
         })
     }
 
     fn aes_cbc_decrypt(&self, key: &[u8; 16], iv: &[u8; 16], data: &mut [u8]) -> ProtoResult {
-        let aes = AesKey::new(key)?;
         let mut previous = *iv;
-        for_blocks(data, |block| {
-            let cipher = *block;
-            aes.decrypt(block);
-            xor(block, &previous);
-            previous = cipher;
+        AesKey::with(key, |aes| {
+            for_blocks(data, |block| {
+                let cipher = *block;
+                aes.decrypt(block);
+                xor(block, &previous);
+                previous = cipher;
+            })
         })
     }
 

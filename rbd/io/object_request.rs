@@ -10,28 +10,33 @@
 //!
 //! Lack of memory makes no request fail: what could not be done is tried again until it can be.
 
+mod asker;
 mod running;
+mod scope;
 mod show;
 
-use self::running::Running;
+pub(super) use asker::Asker;
+pub(super) use scope::Scope;
+
+use self::{
+    asker::Told,
+    running::{Running, Slot},
+};
 use super::{
     ops,
     parent_read::ParentRead,
     plan::{ObjectOp, Want},
     step::{Action, Event, Scene, Steps},
-    view::View,
-    ImageMap,
 };
 use crate::{
-    abstractions::request::Request,
-    image::{Image, Parent, ParentImage, Source},
+    image::Image,
     object_map::{Entrance, Turn, Waiter},
 };
 use kernel::{
     alloc::Flags,
     impl_has_delayed_work, new_delayed_work, new_spinlock,
     prelude::*,
-    sync::{aref::ARef, Arc, SetOnce, SpinLock},
+    sync::{Arc, SetOnce, SpinLock},
     workqueue::{DelayedWork, WorkItem},
 };
 use net_ceph::{
@@ -52,9 +57,9 @@ const STARVED_MS: u64 = 100;
 pub(crate) struct ObjectRequest {
     image: Arc<Image>,
     osd: Arc<OsdRequest>,
-    /// `None`: free. Nothing is taken inside.
+    /// Nothing is taken inside.
     #[pin]
-    running: SpinLock<Option<Running>>,
+    running: SpinLock<Slot>,
     #[pin]
     work: DelayedWork<Self>,
     /// The next one of the same tag, or for the same child.
@@ -65,46 +70,6 @@ pub(crate) struct ObjectRequest {
 
 impl_has_delayed_work! {
     impl HasDelayedWork<Self> for ObjectRequest { self.work }
-}
-
-/// Who is told of the end.
-pub(super) enum Asker {
-    /// A request of the block layer.
-    Block(ARef<Request<Image>>),
-    /// A child's object request that reads its parent.
-    Child(Arc<ObjectRequest>),
-}
-
-/// Which image the object is of.
-pub(super) enum Scope {
-    /// The mapped one, as it was when the request came.
-    Image(View),
-    /// One of its ancestors.
-    Ancestor(Arc<ParentImage>),
-}
-
-impl Scope {
-    fn source<'a>(&'a self, image: &'a Image) -> &'a Source {
-        match self {
-            Self::Image(_) => image.source(),
-            Self::Ancestor(parent) => parent.source(),
-        }
-    }
-
-    /// The object map, if there is one to be used.
-    fn map(&self) -> Option<&Arc<ImageMap>> {
-        match self {
-            Self::Image(view) => view.map(),
-            Self::Ancestor(_) => None,
-        }
-    }
-
-    fn parent(&self) -> Option<&Parent> {
-        match self {
-            Self::Image(view) => view.head.parent.as_ref(),
-            Self::Ancestor(image) => image.parent(),
-        }
-    }
 }
 
 /// What happens next.
@@ -125,11 +90,12 @@ impl ObjectRequest {
     /// Makes one for the objects of `image` and its ancestors, with memory as by `flags`. Sleeps on locks.
     pub(super) fn new(image: Arc<Image>, flags: Flags) -> Result<Arc<Self>> {
         let osd = image.source().data().request_with(flags)?;
+        let free = Slot::new(flags)?;
         Arc::pin_init(
             pin_init!(Self {
                 image,
                 osd,
-                running <- new_spinlock!(None),
+                running <- new_spinlock!(free),
                 work <- new_delayed_work!("rbd::ObjectRequest"),
                 next: SetOnce::new(),
                 parent: ParentRead::new(),
@@ -163,11 +129,16 @@ impl ObjectRequest {
         data: Option<DataCursor>,
         last: bool,
     ) {
+        let told = Told::new(asker);
+        // The last one made room before it told its asker.
+        let Some(room) = self.running.lock().room.take() else {
+            return;
+        };
         let scene = self.scene(&scope, &extent);
         let (steps, action) = Steps::begin(want, op, scene);
-        let running = Running {
+        let running = room.write(Running {
             me: self.clone(),
-            asker,
+            told: Some(told),
             scope,
             extent,
             want,
@@ -181,24 +152,22 @@ impl ObjectRequest {
             snap: 0,
             turn: None,
             since: boot_ns(),
-            // Until somebody says otherwise.
-            result: Err(EIO),
-        };
+        });
         self.enter(running, last, false);
     }
 
     /// Gets a turn at the object, if it needs one, and begins. As [`drive`](Self::drive).
-    fn enter(self: &Arc<Self>, running: Running, last: bool, by_work: bool) {
+    fn enter(self: &Arc<Self>, running: KBox<Running>, last: bool, by_work: bool) {
         let map = running.scope.map().filter(|_| running.op.writes()).cloned();
         let Some(map) = map else {
             let action = running.action;
             return self.drive(running, action, last, by_work);
         };
         let (object, deletes) = (running.extent.object, running.op == ObjectOp::Delete);
-        *self.running.lock() = Some(running);
+        self.put(running);
         match map.begin(object, deletes, self.clone()) {
             Entrance::Now(_, turn) => {
-                let running = self.running.lock().take();
+                let running = self.take();
                 if let Some(mut running) = running {
                     running.turn = Some(turn);
                     // What the map says counts from now on.
@@ -208,12 +177,22 @@ impl ObjectRequest {
             }
             Entrance::Later => {}
             Entrance::Failed(_, _) => {
-                let running = self.running.lock().take();
+                let running = self.take();
                 if let Some(running) = running {
                     self.starve(running, Due::Enter);
                 }
             }
         }
+    }
+
+    /// Leaves the state to whoever deals with what is waited for.
+    fn put(&self, running: KBox<Running>) {
+        self.running.lock().running = Some(running);
+    }
+
+    /// Takes the state, to deal with it.
+    fn take(&self) -> Option<KBox<Running>> {
+        self.running.lock().running.take()
     }
 
     fn scene(&self, scope: &Scope, extent: &ObjectExtent) -> Scene {
@@ -232,12 +211,18 @@ impl ObjectRequest {
 
     /// Carries out `action` and those that follow, until one has to be waited for. `by_work`: we are the
     /// work item, with its stack to ourselves.
-    fn drive(self: &Arc<Self>, mut running: Running, first: Action, last: bool, by_work: bool) {
+    fn drive(
+        self: &Arc<Self>,
+        mut running: KBox<Running>,
+        first: Action,
+        last: bool,
+        by_work: bool,
+    ) {
         let mut action = first;
         loop {
             running.action = action;
             let failed = match action {
-                Action::Finish(result) => return running.end(result),
+                Action::Finish(result) => return Running::end(running, result),
                 // The OSD that has the map is told no more.
                 Action::UpdateMap { .. } if running.scope.map().is_none() => {
                     Some((running, Event::Done(Ok(()))))
@@ -275,40 +260,44 @@ impl ObjectRequest {
     }
 
     /// Leaves what is due to the work item.
-    fn defer(&self, running: Running, due: Due) {
+    fn defer(&self, running: KBox<Running>, due: Due) {
         self.defer_for(running, due, 0);
     }
 
     /// As [`defer`](Self::defer), after a pause: there was no memory for it.
-    fn starve(&self, running: Running, due: Due) {
+    fn starve(&self, running: KBox<Running>, due: Due) {
         if self.image.is_aborted() {
-            return running.end(Err(EIO));
+            return Running::end(running, Err(EIO));
         }
         self.defer_for(running, due, STARVED_MS);
     }
 
-    fn defer_for(&self, mut running: Running, due: Due, ms: u64) {
+    fn defer_for(&self, mut running: KBox<Running>, due: Due, ms: u64) {
         running.due = due;
         let me = running.me.clone();
-        *self.running.lock() = Some(running);
+        self.put(running);
         let queue = me.image.io_queue().clone();
         // It is not queued already: there is one thing to do at a time.
         let _queued = queue.enqueue_delayed(me, msecs(ms));
     }
 
     /// Sends the request for the current action. Gives the state back if that fails.
-    fn send(self: &Arc<Self>, running: Running, last: bool) -> Option<(Running, Event)> {
+    fn send(
+        self: &Arc<Self>,
+        running: KBox<Running>,
+        last: bool,
+    ) -> Option<(KBox<Running>, Event)> {
         let prepared = self.osd.prepare(self.clone(), |p| self.fill(&running, p));
         if let Err(e) = prepared {
             return Some((running, Event::Done(Err(e))));
         }
-        *self.running.lock() = Some(running);
+        self.put(running);
         // From here on the answer may come at any time.
         match self.image.source().data().osd().submit(&self.osd, last) {
             Ok(()) => None,
             Err(e) => {
                 self.osd.unprepare();
-                let running = self.running.lock().take();
+                let running = self.take();
                 running.map(|running| (running, Event::Done(Err(e))))
             }
         }
@@ -365,12 +354,12 @@ impl ObjectRequest {
     }
 
     /// Begins to read from the parent: what the current action wants. Gives the state back if that fails.
-    fn read_parent(self: &Arc<Self>, mut running: Running) -> Option<(Running, Event)> {
+    fn read_parent(self: &Arc<Self>, mut running: KBox<Running>) -> Option<(KBox<Running>, Event)> {
         let whole = matches!(running.action, Action::ReadWholeParent);
         match running.parent_extent(&self.image, whole) {
             Ok((parent, extent, data)) => {
                 let layout = *running.scope.source(&self.image).layout();
-                *self.running.lock() = Some(running);
+                self.put(running);
                 self.start_parent_read(&parent, &layout, &extent, data);
                 None
             }
@@ -381,7 +370,7 @@ impl ObjectRequest {
 
     /// The parent was read.
     pub(super) fn parent_was_read(&self, result: Result) {
-        let running = self.running.lock().take();
+        let running = self.take();
         match (running, result) {
             (None, _) => {}
             // Once more, with what there is then.
@@ -396,7 +385,7 @@ impl ObjectRequest {
 
 impl Completion for ObjectRequest {
     fn complete(&self, _osd: &Arc<OsdRequest>, result: Result<usize>) {
-        let running = self.running.lock().take();
+        let running = self.take();
         let Some(mut running) = running else {
             return;
         };
@@ -411,7 +400,7 @@ impl Completion for ObjectRequest {
         let result = result.map(drop);
         match running.steps.next(Event::Done(result)) {
             // The connection's lock may be held: nothing is sent from here.
-            Action::Finish(result) => running.end(result),
+            Action::Finish(result) => Running::end(running, result),
             action => self.defer(running, Due::Action(action)),
         }
     }
@@ -419,7 +408,7 @@ impl Completion for ObjectRequest {
 
 impl Waiter for Arc<ObjectRequest> {
     fn resume(self, turn: Turn<Self>) {
-        let running = self.running.lock().take();
+        let running = self.take();
         if let Some(mut running) = running {
             running.turn = Some(turn);
             self.defer(running, Due::Begin);
@@ -433,7 +422,7 @@ impl WorkItem for ObjectRequest {
     fn run(this: Arc<Self>) {
         // It may be write-out that frees memory.
         let _noio = NoIoScope::enter();
-        let running = this.running.lock().take();
+        let running = this.take();
         let Some(mut running) = running else {
             return;
         };

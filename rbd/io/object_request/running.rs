@@ -2,7 +2,7 @@
 
 //! The state of an object request that is under way.
 
-use super::{Asker, Due, ObjectRequest, Scope};
+use super::{Due, ObjectRequest, Scope, Told};
 use crate::{
     image::{Image, Parent},
     io::{
@@ -12,14 +12,38 @@ use crate::{
     },
     object_map::{SnapMap, Turn, Update},
 };
-use kernel::{prelude::*, sync::Arc};
+use core::mem::MaybeUninit;
+use kernel::{alloc::Flags, prelude::*, sync::Arc};
 use net_ceph::{abstractions::data::DataCursor, proto::striper::ObjectExtent};
 
-/// The state of an object request that is under way. Dropping it tells the asker.
+/// Where the state is while nobody handles it: it is large, and passed on a lot, so its memory is used again and again.
+///
+/// # Invariants
+///
+/// While the object request is free, there is `room`.
+pub(super) struct Slot {
+    /// `None`: nothing is under way, or whoever handles it has it.
+    pub(super) running: Option<KBox<Running>>,
+    /// Memory for the next one.
+    pub(super) room: Option<KBox<MaybeUninit<Running>>>,
+}
+
+impl Slot {
+    /// A free one.
+    pub(super) fn new(flags: Flags) -> Result<Self> {
+        Ok(Self {
+            running: None,
+            room: Some(KBox::new_uninit(flags)?),
+        })
+    }
+}
+
+/// The state of an object request that is under way. It ends by [`end`](Self::end) alone, which keeps its memory.
 pub(super) struct Running {
     /// The object request itself.
     pub(super) me: Arc<ObjectRequest>,
-    pub(super) asker: Asker,
+    /// Present to the end.
+    pub(super) told: Option<Told>,
     pub(super) scope: Scope,
     pub(super) extent: ObjectExtent,
     pub(super) want: Want,
@@ -38,16 +62,6 @@ pub(super) struct Running {
     pub(super) turn: Option<Turn<Arc<ObjectRequest>>>,
     /// When it began, in ns since boot.
     pub(super) since: u64,
-    pub(super) result: Result,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        match &self.asker {
-            Asker::Block(rq) => rq.finish(self.result),
-            Asker::Child(child) => child.parent_part_ended(self.result),
-        }
-    }
 }
 
 impl Running {
@@ -189,27 +203,36 @@ impl Running {
         }
     }
 
-    /// Ends the request.
-    pub(super) fn end(mut self, result: Result) {
-        self.result = result;
-        match (&mut self.data, result) {
-            (Some(data), Ok(())) if !self.op.writes() => {
-                data.advance(self.got);
+    /// Ends the request: tells the asker.
+    pub(super) fn end(mut running: KBox<Self>, result: Result) {
+        let this = &mut *running;
+        match (&mut this.data, result) {
+            (Some(data), Ok(())) if !this.op.writes() => {
+                data.advance(this.got);
                 let left = data.remaining();
                 data.zero_fill(left);
             }
-            (_, Err(e)) if !self.me.image.is_aborted() => {
+            (_, Err(e)) if !this.me.image.is_aborted() => {
                 pr_warn!(
                     "rbd{}: {} at objno {} {}~{} result {}\n",
-                    self.me.image.device(),
-                    self.want,
-                    self.extent.object,
-                    self.extent.offset,
-                    self.extent.length,
+                    this.me.image.device(),
+                    this.want,
+                    this.extent.object,
+                    this.extent.offset,
+                    this.extent.length,
                     e.to_errno()
                 );
             }
             _ => {}
+        }
+        let told = this.told.take();
+        let me = this.me.clone();
+        // As soon as the asker is told, the next one may begin.
+        let room = KBox::drop_contents(running);
+        me.running.lock().room = Some(room);
+        drop(me);
+        if let Some(told) = told {
+            told.of(result);
         }
     }
 }

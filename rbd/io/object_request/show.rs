@@ -15,8 +15,8 @@ impl ObjectRequest {
     /// not kept.
     pub(in super::super) fn show(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
         let (name, op, state, since) = {
-            let running = self.running.lock();
-            let Some(running) = &*running else {
+            let slot = self.running.lock();
+            let Some(running) = &slot.running else {
                 return Ok(false);
             };
             let prefix = running.scope.source(&self.image).prefix();

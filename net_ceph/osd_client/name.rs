@@ -27,10 +27,15 @@ impl<const N: usize> Default for NameBuf<N> {
 }
 
 impl<const N: usize> NameBuf<N> {
-    /// Becomes `name`. Allocates if that is longer than `N` bytes. `ENAMETOOLONG`, `ENOMEM`.
-    pub fn set(&mut self, name: &[u8]) -> Result {
+    /// Becomes empty. Keeps its memory.
+    pub(super) fn clear(&mut self) {
         self.long.clear();
         self.len = 0;
+    }
+
+    /// Becomes `name`. Allocates if that is longer than `N` bytes. `ENAMETOOLONG`, `ENOMEM`.
+    pub fn set(&mut self, name: &[u8]) -> Result {
+        self.clear();
         if let Some(room) = self.inline.get_mut(..name.len()) {
             room.copy_from_slice(name);
             self.len = name.len();

@@ -68,6 +68,33 @@ impl Default for Params {
 }
 
 impl Params {
+    /// Becomes what [`default`](Self::default) makes, in place: it is large, and mostly room that is not used.
+    pub(super) fn reset(&mut self) {
+        let Self {
+            pool,
+            namespace,
+            object,
+            snapid,
+            snapc,
+            data,
+            flags,
+            mtime,
+            ops: _,
+            op_count,
+            max_output,
+        } = self;
+        *pool = 0;
+        namespace.clear();
+        object.clear();
+        *snapid = NOSNAP;
+        *snapc = None;
+        *data = None;
+        *flags = 0;
+        *mtime = Timespec::default();
+        *op_count = 0;
+        *max_output = 0;
+    }
+
     /// Adds an operation behind those there are. `E2BIG` if there are [`MAX_OPS`] already.
     pub fn push_op(&mut self, op: impl Into<OsdOp<'static>>) -> Result {
         *self.ops.get_mut(self.op_count).ok_or(E2BIG)? = op.into();

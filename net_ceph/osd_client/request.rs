@@ -426,7 +426,7 @@ impl Inner {
     }
 
     fn reset(&mut self) {
-        self.params = Params::default();
+        self.params.reset();
         self.at = At::Idle;
         self.target = None;
         self.redirect = None;

@@ -82,7 +82,7 @@ help:
 	@echo '  make demo                    a real cluster, a guest, the modules, verified I/O   (DRIVER=c: the C driver instead)'
 	@echo '  make check                   every test                                           (KERNEL=7.2: the other series)'
 	@echo '  make check-lint check-host check-guest    parts of it                             (TESTS="map io": guest test groups)'
-	@echo '  make soak                    the guest tests at length: hours                      (MANY=1000: mappings at once)'
+	@echo '  make soak [MINUTES=120]      the guest tests at length: hours, MINUTES of faults   (MANY=1000: mappings at once)'
 	@echo '  make bench                   ours beside the C driver, nbd and null_blk            (BENCH_LINES=…: see tests/bench/run)'
 	@echo '  make fuzz                    the protocol code on inputs made to reach all of it  (MINUTES=30: in all)'
 	@echo 'The lab by hand:'

@@ -1,45 +1,230 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Daemons that stop and come back while verified I/O runs.
+# Daemons that stop, fail and come back, and a map that never rests, while verified I/O runs.
 
 on_host() { host "cd / && $*"; }
 stop_daemon() { on_host "p=\$(cat /build/run/ceph/run/$1.pid); kill -${2:-TERM} \$p; while [ -d /proc/\$p ] && [ \"\$(cut -d' ' -f3 /proc/\$p/stat)\" != Z ]; do sleep 0.1; done"; }
 start_daemon() { on_host "ceph-${1%%.*} -i ${1#*.}"; }
 
-load_begin() { # SECONDS
-	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=8k --size=16M \
-		--iodepth=8 --time_based --runtime="$1" --rate_iops=80 --verify=crc32c --do_verify=0 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
+# seed   makes what RANDOM says from here on repeatable
+seed() {
+	SEED=${SEED:-$((EPOCHSECONDS % 32768))}
+	echo "seed: $SEED (SEED=$SEED makes the same choices)"
+	RANDOM=$SEED
+}
+
+# load_begin SECONDS [MEBIBYTES]   verified I/O in the background, in passes. Each writes every block once, in random order, and
+# then reads all of them back. A block holds the number of its pass and its place: fio's checksums would not find an old write
+# that was sent again too late and put in the place of a newer one.
+LOAD_SIZE=$(if [ -n "${SOAK:-}" ]; then echo 16; else echo 2; fi)
+load_begin() {
+	local before n
+	LOAD_SIZE=${2:-$LOAD_SIZE}
+	rm -f /run/load.*
+	before=$(requests_done)
+	(
+		trap - ERR
+		pass=0
+		until [ -e /run/load.stop ]; do
+			pass=$((pass + 1))
+			load_pass $pass --do_verify=1 >/run/load.out 2>&1 || exit 1
+			echo $pass >/run/load.passes
+		done
+	) &
 	LOAD=$!
+	# The load takes its time to begin.
+	for ((n = 0; n < 200; n++)); do
+		if [ "$(requests_done)" != "$before" ]; then break; fi
+		sleep 0.2
+	done
+	LOADED_UNTIL=$((SECONDS + $1))
 }
+requests_done() { awk '{ print $5 }' "/sys/block/${DEV##*/}/stat"; }
+load_pass() { # NUMBER [OPTIONS OF fio]
+	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=8k \
+		--size="${LOAD_SIZE}M" --iodepth=8 --verify=pattern --verify_pattern="\"pass $(printf %06d "$1")\"%o" --verify_fatal=1 --randseed="$@"
+}
+# Whether faults are still wanted.
+loaded() { [ $SECONDS -lt $LOADED_UNTIL ] && kill -0 $LOAD 2>/dev/null; }
+# The faults are over: the pass that runs must end, within a minute or two.
 load_end() {
+	local t pass
+	while loaded; do sleep 0.5; done
+	: >/run/load.stop
+	t=$((SECONDS + $(more 1) * 60 + 60))
+	while kill -0 $LOAD 2>/dev/null; do
+		if [ $SECONDS -ge $t ]; then stuck 'the I/O did not end'; fi
+		sleep 0.5
+	done
 	wait $LOAD || fail "I/O during the fault: $(tail -n 3 /run/load.out)"
+	pass=$(</run/load.passes)
+	load_pass "$pass" --verify_only >/run/load.out 2>&1 || fail "what the last pass wrote is not there: $(tail -n 3 /run/load.out)"
+	echo "verified $((pass * LOAD_SIZE)) MiB in $pass passes"
+}
+# What hangs, and where.
+stuck() {
+	local f
+	for f in /sys/kernel/debug/ceph/*/{osdc,monc} /sys/kernel/debug/rbd/*/requests; do echo "$f:"; cat "$f"; done
+	echo w >/proc/sysrq-trigger
+	dmesg | tail -n 150
+	host 'timeout 20 ceph -s; timeout 20 ceph pg dump_stuck' || true
+	fail "$*"
+}
+# same_content IMAGE   the device and another client agree about all of it
+same_content() {
+	mkdir -p $LAB/data
+	timeout 40 dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err || stuck "reading: $(cat /run/err)"
+	host "set -o pipefail; timeout 40 rbd export --no-progress $1 - | cmp - $DATA/seen" || stuck 'another client sees other data'
+	rm -f $LAB/data/seen
 }
 
-# After the fault every block must hold what was written, seen by us and by another client.
-under_fault() { # IMAGE COMMAND
-	img "$1" 16 --object-size 1M
-	PROTO=${PROTO} map "$1" osdkeepalive=2
-	load_begin 15
-	sleep 3
-	eval "$2"
+# under_fault SECONDS IMAGE COMMAND…   verified I/O for that long, and COMMAND meanwhile
+under_fault() {
+	local secs=$1 name=$2
+	shift 2
+	${MAKE:-img} "$name" "$LOAD_SIZE" --object-size 256K
+	map "$name" osdkeepalive=2
+	load_begin "$secs"
+	"$@"
 	load_end
-	fio_ --name=check --rw=write --bs=64k --size=16M --iodepth=8 --verify=crc32c --do_verify=1 --verify_fatal=1
-	dd if="$DEV" bs=1M iflag=direct of=$LAB/seen 2>/run/err
-	host "rbd export --no-progress $1 - | cmp - /build/run/guest-$GUEST_ID/seen" || fail 'another client sees other data'
-	rm -f $LAB/seen
-	unmap
+	same_content "$name"
+	if [ "${MAKE:-}" = image ]; then host "rbd object-map check --no-progress $name" || fail 'the object map'; fi
+	unmap || fail "unmap: $ERRNO"
+}
+restart() { # DAEMON SIGNAL
+	stop_daemon "$1" "$2"
+	sleep 1
+	start_daemon "$1"
 }
 
-t_osd_restart_v2() { under_fault fa1 'stop_daemon osd.1; sleep 2; start_daemon osd.1'; }
-t_osd_restart_v1() { PROTO=v1 under_fault fa2 'stop_daemon osd.2; sleep 2; start_daemon osd.2'; }
-t_mon_restart() { under_fault fa3 'stop_daemon mon.a KILL; sleep 2; start_daemon mon.a'; }
+t_osd_restart_v2() { under_fault 8 fa1 restart osd.1 TERM; }
+t_osd_restart_v1() { PROTO=v1 under_fault 8 fa2 restart osd.2 TERM; }
+t_mon_restart() { under_fault 8 fa3 restart mon.a KILL; }
+
+# OSDs are stopped, frozen and, where their store survives it, killed: which and when is chosen at random. The image has all
+# features of the defaults, so its lock, its object map and its watch have to get through it, too.
+t_osds_at_random() {
+	seed
+	AT_END=osds_back
+	local kill=TERM
+	if host 'ceph osd metadata 0' | grep -q '"osd_objectstore": "bluestore"'; then kill=KILL; fi
+	MAKE=image under_fault "$(long 15)" fa8 osds_at_random $kill
+}
+osds_at_random() { # TERM|KILL
+	local osd n=0
+	while loaded; do
+		osd=$((RANDOM % osds))
+		n=$((n + 1))
+		case $((RANDOM % 4)) in
+		0) restart "osd.$osd" TERM ;;
+		1) restart "osd.$osd" "$1" ;;
+		*)
+			host "kill -STOP \$(cat /build/run/ceph/run/osd.$osd.pid); sleep $((1 + RANDOM % 5)); kill -CONT \$(cat /build/run/ceph/run/osd.$osd.pid)"
+			;;
+		esac
+		sleep $((RANDOM % 2))
+	done
+	echo "$n faults of OSDs"
+}
+osds_back() {
+	host "kill -CONT \$(cat /build/run/ceph/run/osd.*.pid) || true
+for i in \$(seq 0 $((osds - 1))); do kill -0 \$(cat /build/run/ceph/run/osd.\$i.pid) || ceph-osd -i \$i; done" >/run/null 2>&1
+}
+
+# A new map many times a second: states, primaries and acting sets change under the requests.
+t_epochs() {
+	seed
+	local before after
+	AT_END=epochs_end
+	epochs_begin
+	before=$(epoch)
+	under_fault "$(long 10)" fa9 epochs
+	after=$(epoch)
+	epochs_end
+	AT_END=''
+	echo "$((after - before)) epochs"
+	[ $((after - before)) -ge 20 ] || fail "only $((after - before)) new maps came"
+}
+epoch() { host "ceph osd stat --format json" | sed 's/.*"epoch":\([0-9]*\).*/\1/'; }
+epochs_begin() { host 'ceph config set mon paxos_propose_interval 0.1; ceph config set mon paxos_min_wait 0.01; ceph config set osd osd_max_markdown_count 100000'; }
+epochs_end() {
+	host "for i in \$(seq 0 $((osds - 1))); do ceph osd primary-affinity osd.\$i 1; done; ceph osd unset noscrub
+ceph config rm mon paxos_propose_interval; ceph config rm mon paxos_min_wait; ceph config rm osd osd_max_markdown_count" >/run/null 2>&1
+}
+epochs() {
+	while loaded; do
+		host "timeout 20 python3 - $((RANDOM)) $osds <<'PY'
+import json, random, rados, sys, time
+random.seed(int(sys.argv[1])); osds = int(sys.argv[2])
+c = rados.Rados(conffile='/etc/ceph/ceph.conf'); c.connect()
+def do(**k): c.mon_command(json.dumps(k), b'')
+pool = c.pool_lookup('rbd')
+pg = lambda: f'{pool}.{random.randrange(32):x}'
+end = time.time() + 4
+while time.time() < end:
+    osd = random.randrange(osds)
+    match random.randrange(7):
+        case 0: do(prefix='osd set', key='noscrub')
+        case 1: do(prefix='osd unset', key='noscrub')
+        case 2 | 3: do(prefix='osd primary-affinity', id=osd, weight=random.choice((0.0, 0.3, 1.0)))
+        case 4 | 5: do(prefix='osd pg-temp', pgid=pg(), id=random.sample(range(osds), 2))
+        case 6 if random.random() < 0.1: do(prefix='osd down', ids=[str(osd)])
+PY" || fail 'changing the map'
+	done
+}
+
+# Each OSD and monitor ends one in so many of its calls to send or receive, and the connection with it.
+t_socket_failures_v2() { socket_failures fa10 "$(long 10)"; }
+t_socket_failures_v1() { PROTO=v1 socket_failures fa11 "$(long 10)"; }
+socket_failures() { # IMAGE SECONDS
+	local before after
+	AT_END=socket_failures_end
+	before=$(failures_injected)
+	under_fault "$2" "$1" socket_failures_in_turn "$(($2 / 3 + 1))"
+	AT_END=''
+	after=$(failures_injected)
+	echo "$((after - before)) connections were broken"
+	[ "$after" -gt "$before" ] || fail 'no connection was broken'
+}
+socket_failures_in_turn() { # SECONDS
+	local one_in
+	for one_in in 50 100 500; do
+		if loaded; then
+			host "ceph config set osd ms_inject_socket_failures $one_in; ceph config set mon ms_inject_socket_failures $one_in"
+			sleep "$1"
+		fi
+	done
+	socket_failures_end
+}
+socket_failures_end() { host 'for i in 1 2 3; do ceph config rm osd ms_inject_socket_failures && ceph config rm mon ms_inject_socket_failures && break; done'; }
+failures_injected() { host 'cat /build/run/ceph/log/*.log | grep -c "injecting socket failure" || true'; }
 
 # The link is gone for a while and comes back: connections are kept or made again, nothing is lost.
-t_link() { under_fault fa4 "ip link set $(ls -d /sys/class/net/e* | head -n1 | sed 's|.*/||') down; sleep 6; net_up"; }
+t_link() {
+	AT_END=net_up
+	under_fault "$(long 12)" fa4 link_down
+}
+link_down() {
+	local nic
+	nic=$(nic)
+	while loaded; do
+		ip link set "$nic" down
+		# A keepalive is 2 s for OSDs; a monitor's session ends after 30 s of silence.
+		sleep $((6${SOAK:+ + RANDOM % 40}))
+		net_up
+		sleep 10
+	done
+}
+nic() {
+	local d
+	for d in /sys/class/net/e*; do
+		echo "${d##*/}"
+		return
+	done
+}
 net_up() {
 	local nic
-	nic=$(ls -d /sys/class/net/e* | head -n1)
-	nic=${nic##*/}
+	nic=$(nic)
 	ip link set "$nic" up
 	ip route replace default via "10.77.$GUEST_ID.1"
 	ip -6 addr replace "fd77:$GUEST_ID::2/64" dev "$nic" nodad

@@ -17,6 +17,8 @@ fail() {
 }
 # more N   N, or many times N in a soak
 more() { if [ -n "${SOAK:-}" ]; then echo $(($1 * 20)); else echo "$1"; fi; }
+# long N   for how many seconds: N, or in a soak a share of its MINUTES
+long() { if [ -n "${SOAK:-}" ]; then echo $((${MINUTES:-120} * 60 / 12)); else echo "$1"; fi; }
 skip() {
 	echo "SKIP: $*" >&2
 	exit 77
@@ -92,6 +94,7 @@ errno_of() {
 	*'Device or resource busy'*) ERRNO=EBUSY ;;
 	*'Read-only file system'*) ERRNO=EROFS ;;
 	*'Operation not supported'*) ERRNO=EOPNOTSUPP ;;
+	*'Cannot allocate memory'*) ERRNO=ENOMEM ;;
 	*'Connection refused'*) ERRNO=ECONNREFUSED ;;
 	*'Required key not available'*) ERRNO=ENOKEY ;;
 	*'Input/output error'*) ERRNO=EIO ;;

@@ -66,8 +66,6 @@ t_rolling() {
 		sleep 2
 	done
 	load_end
-	mkdir -p $LAB/data
-	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err || fail "reading: $(cat /run/err)"
-	host "rbd export --no-progress mo3 - | cmp - $DATA/seen" || fail 'another client sees other data'
+	same_content mo3
 	unmap
 }

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck shell=bash
+# Memory that is refused to the driver, and to nobody else: the kernel's fault injection, told to look for the modules' code
+# on the stack.
+. "$here/fault.sh"
+
+FAIL=/sys/kernel/debug/failslab
+PAGES=/sys/kernel/debug/fail_page_alloc
+
+# Only what is asked for by the modules may fail, of any kind and in any task.
+failing_modules() {
+	[ -e $FAIL/require-start ] || skip 'this kernel cannot refuse memory to a module alone'
+	local m at size end=0 start=$((1 << 62)) f
+	for m in net_ceph libceph rbd; do
+		[ -e /sys/module/$m ] || continue
+		# The upper half of the address space is negative here.
+		at=$(($(</sys/module/$m/sections/.text)))
+		size=$(sed -n "s/^$m \([0-9]*\) .*/\1/p" /proc/modules)
+		if [ $at -lt $start ]; then start=$at; fi
+		if [ $end = 0 ] || [ $((at + size)) -gt $end ]; then end=$((at + size)); fi
+	done
+	AT_END=failing_end
+	for f in $FAIL $PAGES; do
+		printf '0x%x' $start >$f/require-start
+		printf '0x%x' $end >$f/require-end
+		# Each stack that is looked at takes time: of 12 frames the modules are in one, also where sockets allocate for them.
+		echo 12 >$f/stacktrace-depth
+		echo N >$f/ignore-gfp-wait
+		echo 0 >$f/verbose
+		echo 0 >$f/times
+		echo 1 >$f/interval
+		echo 0 >$f/probability
+	done
+	echo 0 >$PAGES/min-order
+}
+failing() { # PERCENT HOW_MANY   so many of all allocations, whichever task makes them, until so many failed
+	local f
+	for f in $FAIL $PAGES; do
+		echo "$2" >$f/times
+		echo "$1" >$f/probability
+	done
+}
+failing_end() {
+	failing 0 0
+	for f in $FAIL $PAGES; do echo 0 >$f/stacktrace-depth; done
+}
+
+# nth N FILE STRING   writes to the bus; of the allocations by this task the N-th fails. ERRNO as add_raw does it; LEFT: how many
+# allocations it would still have taken (0: one failed)
+nth() {
+	local out rc=0
+	ERRNO='' LEFT=''
+	out=$(perl -e '
+		$| = 1;
+		open(my $bus, ">", $ARGV[1]) or die "$ARGV[1]: $!\n";
+		open(my $nth, "+<", "/proc/thread-self/fail-nth") or die "fail-nth: $!\n";
+		syswrite($nth, $ARGV[0]);
+		my $done = syswrite($bus, $ARGV[2]);
+		my $why = "$!";
+		sysseek($nth, 0, 0);
+		sysread($nth, my $left, 20);
+		syswrite($nth, "0");
+		print int($left), "\n";
+		defined $done or die "$why\n";' "$1" "$2" "$3" 2>&1) || rc=1
+	LEFT=${out%%$'\n'*}
+	case $LEFT in '' | *[!0-9]*) fail "fail-nth: $out" ;; esac
+	if [ $rc != 0 ]; then errno_of "${out#*$'\n'}"; fi
+	return $rc
+}
+MANY_NTH=1000000
+# Which allocations of so many are to fail: some at random, or in a soak all of them.
+which_of() { # TOTAL HOW_MANY
+	local i
+	if [ -n "${SOAK:-}" ]; then
+		seq 1 "$1"
+	else
+		for ((i = 0; i < $2; i++)); do echo $((RANDOM % $1 + 1)); done
+	fi
+}
+spec() { echo "$(monspec v2) $(opts v2),noshare${2:+,$2} rbd $1 -"; }
+
+# Mapping, where one allocation after the other fails in the task that maps: it fails and leaves nothing, or does without.
+t_map_nth() {
+	seed
+	failing_modules
+	image al1 "$LOAD_SIZE" --object-size 256K
+	local n total ok=0 refused=0
+	nth $MANY_NTH "$BUS/$(bus_file add)" "$(spec al1)" || fail "map: $ERRNO"
+	total=$((MANY_NTH - LEFT))
+	ID=$(mapped_ids)
+	unmap || fail "unmap: $ERRNO"
+	for n in $(which_of $total 6); do
+		if nth "$n" "$BUS/$(bus_file add)" "$(spec al1)"; then
+			ok=$((ok + 1))
+			ID=$(mapped_ids) DEV=/dev/rbd$(mapped_ids)
+			unmap || fail "unmap after allocation $n failed: $ERRNO"
+		else
+			refused=$((refused + 1))
+			if [ "$ERRNO" != ENOMEM ]; then echo "allocation $n: $ERRNO"; fi
+			eq "$(mapped_ids)" '' "devices after allocation $n failed"
+		fi
+	done
+	failing_end
+	echo "$total allocations by the task; with one that failed: $refused times refused, $ok times mapped"
+	map al1
+	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
+	same_content al1
+	unmap
+}
+
+# The same for unmapping, which cannot fail for want of memory.
+t_unmap_nth() {
+	seed
+	failing_modules
+	image al2 "$LOAD_SIZE" --object-size 256K
+	local n total=0
+	map al2
+	dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	udevadm settle
+	nth $MANY_NTH "$BUS/$(bus_file remove)" "$ID" || fail "unmap: $ERRNO"
+	total=$((MANY_NTH - LEFT))
+	echo "$total allocations by the task"
+	[ $total -gt 0 ] || return 0
+	for n in $(which_of $total 2); do
+		map al2
+		dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+		udevadm settle
+		if ! nth "$n" "$BUS/$(bus_file remove)" "$ID"; then
+			[ "$DRIVER" = c ] || fail "unmap refused when allocation $n failed: $ERRNO"
+			unmap || fail "unmap: $ERRNO"
+		fi
+		eq "$(mapped_ids)" '' "devices after allocation $n failed"
+	done
+}
+
+# Anywhere at any time, also in the work items behind.
+t_map_random() {
+	seed
+	failing_modules
+	image al3 8 --object-size 1M
+	local i ok=0 end=$((SECONDS + $(long 10)))
+	for ((i = 0; SECONDS < end; i++)); do
+		failing 5 $((RANDOM % 10))
+		if add_raw "$(spec al3 mount_timeout=5)"; then
+			ok=$((ok + 1))
+			ID=$(mapped_ids)
+			failing 20 $((RANDOM % 10))
+			udevadm settle
+			if ! unmap; then
+				failing 0 0
+				unmap || fail "unmap: $ERRNO"
+			fi
+		else
+			echo "map: $ERRNO"
+		fi
+		failing 0 0
+		eq "$(mapped_ids)" '' 'devices left'
+	done
+	echo "$ok of $i mapped"
+	map al3
+	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
+	unmap
+}
+
+# During I/O. Ours is to get through.
+t_io_v2() {
+	[ "$DRIVER" = rust ] || skip 'the C driver ends requests with errors for want of memory'
+	failing_modules
+	MAKE=image under_fault "$(long 10)" al4 failing_during_load
+}
+t_io_v1() {
+	[ "$DRIVER" = rust ] || skip 'the C driver ends requests with errors for want of memory'
+	failing_modules
+	PROTO=v1 under_fault "$(long 6)" al5 failing_during_load
+}
+failing_during_load() {
+	local n=0
+	while loaded; do
+		failing $((RANDOM % 30 + 1)) 20
+		sleep 1
+		n=$((n + 1))
+	done
+	failing 0 0
+	echo "$((n * 40)) allocations to fail"
+}

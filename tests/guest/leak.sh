@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck shell=bash
-# Memory that nobody refers to any more. Needs a guest booted with kmemleak=on.
+# Memory that nobody refers to any more, and memory that is still there. Needs a guest booted with
+# kmemleak=on slab_debug=U,kmalloc-*
 
 K=/sys/kernel/debug/kmemleak
 
@@ -25,3 +26,54 @@ t_scan() {
 	[ ! -s /run/leaks ] || fail "$(grep -c '^unreferenced' /run/leaks) objects leaked: $(grep -m1 -A30 backtrace /run/leaks | tr -s ' \n' ' ' | cut -c1-160)"
 }
 t_scan_unloaded() { t_scan; }
+
+# What the modules have allocated and not freed: how many objects, by the stacks that allocated them. Of an unloaded module the
+# stacks have bare addresses, so where the modules were is remembered.
+SLABS=/sys/kernel/debug/slab
+MODULES='net_ceph libceph rbd'
+where_modules_are() {
+	local m size
+	for m in $MODULES; do
+		[ -e /sys/module/$m ] || continue
+		size=$(sed -n "s/^$m \([0-9]*\) .*/\1/p" /proc/modules)
+		printf '%s 0x%x\n' "$(<"/sys/module/$m/sections/.text")" $(($(<"/sys/module/$m/sections/.text") + size))
+	done >/run/modules.at
+}
+live() {
+	local cache
+	# What is freed stays allocated in KASAN's quarantine until its cache is shrunk.
+	for cache in $SLABS/kmalloc-*; do echo 1 >"/sys/kernel/slab/${cache##*/}/shrink"; done
+	cat $SLABS/*/alloc_traces >/run/traces
+	awk -v "names=$MODULES" '
+		BEGIN { split(names, n, " "); for (i in n) re = re (re ? "|" : "") n[i]; re = "\\[(" re ")\\]" }
+		FILENAME != "/run/traces" { from[++ranges] = $1; to[ranges] = $2; next }
+		function ours(word, r) {
+			if (word !~ /^0xffffffff[0-9a-f]+$/) return 0
+			for (r = 1; r <= ranges; r++) if (word "" >= from[r] "" && word "" < to[r] "") return 1
+			return 0
+		}
+		/^ *[0-9]+ / { count = $1; counted = 0; head = $0 }
+		NF && !counted && ($0 ~ re || ours($1) || ours($2)) { total += count; counted = 1; print count, head >"/run/live" }
+		END { print total + 0 }' /run/modules.at /run/traces
+}
+t_slabs() {
+	[ -e $SLABS/kmalloc-64/alloc_traces ] || skip 'the guest was not booted with slab_debug=U,kmalloc-*'
+	where_modules_are
+	img sl1 8
+	local i idle mapped
+	for i in 1 2 3; do
+		map sl1
+		dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+		mapped=$(live)
+		unmap
+		# Work items let go of what they have.
+		wait_for 5 eval "[ \$(live) -le ${idle:-1000000} ]" || fail "$(live) objects after mapping and unmapping once more, $idle before: $(tail -n 3 /run/live | tr '\n' ' ')"
+		idle=$(live)
+		echo "mapped: $mapped objects, unmapped: $idle"
+		[ "$mapped" -gt $((idle + 50)) ] || fail 'the objects are not counted'
+	done
+}
+t_slabs_unloaded() {
+	[ -e $SLABS/kmalloc-64/alloc_traces ] || skip 'the guest was not booted with slab_debug=U,kmalloc-*'
+	wait_for 5 eval '[ "$(live)" = 0 ]' || fail "$(live) objects of unloaded modules: $(tail -n 3 /run/live | tr '\n' ' ')"
+}

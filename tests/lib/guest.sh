@@ -7,7 +7,7 @@ limit_of() {
 	if [ -n "${SOAK:-}" ]; then echo $((2400 + ${MINUTES:-120} * 10)); return; fi
 	case $1 in
 	fs.xfs) echo 240 ;;
-	selftest.* | beside.* | crash.* | clone.* | stripe.* | pool.* | discard.* | snap.* | lock.* | objmap.* | unmap.* | many.* | fs.* | fault.* | alloc.* | memory.* | mons.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
+	selftest.* | beside.* | crash.* | clone.* | stripe.* | pool.* | discard.* | snap.* | lock.* | objmap.* | unmap.* | many.* | fs.* | fault.* | net.* | tickets.* | alloc.* | memory.* | mons.* | map.loop | map.several | errors.unreachable | errors.wrong_key | io.verify*) echo 180 ;;
 	*) echo 90 ;;
 	esac
 }
@@ -87,7 +87,7 @@ guest_boot() {
 				# Later tests want a kernel that still looks, and a cluster that is well.
 				case $kind:$name in
 				*:driver.load) ;;
-				not-ok:fault.* | not-ok:alloc.* | not-ok:memory.* | not-ok:unmap.* | not-ok:mons.*) FATE=again ;;
+				not-ok:fault.* | not-ok:net.* | not-ok:tickets.* | not-ok:alloc.* | not-ok:memory.* | not-ok:unmap.* | not-ok:mons.*) FATE=again ;;
 				*) if [ -n "$report" ]; then FATE=again; fi ;;
 				esac
 				;;
@@ -204,10 +204,10 @@ shared() { # KERNEL
 	done
 }
 # The faults; in a check each kind over one of the messengers.
-SOAK_ONLY='fault.osd_restart_v2 fault.socket_failures_v1 alloc.io_v1 memory.swap'
+SOAK_ONLY='fault.osd_restart_v2 fault.socket_failures_v1 net.netem_v2 alloc.io_v1 memory.swap'
 faults() {
 	local t
-	for t in $(tests_of fault alloc memory); do
+	for t in $(tests_of fault net alloc memory); do
 		case " $SOAK_ONLY " in *" $t "*) if [ -n "$SOAK$TESTS" ]; then echo "$t"; fi ;; *) echo "$t" ;; esac
 	done
 }
@@ -220,10 +220,11 @@ lane() { # main|side
 		;;
 	side)
 		guest_pass stock stock '' '--osds 3' driver.load map.echo map.tool io.verify_v2 $([ -n "$SOAK" ] || echo fs.ext4) $(shared stock) driver.unload
-		guest_pass leak debug kmemleak=on '--osds 3' \
-			leak.baseline driver.load map.echo map.msgr1 io.flush snap.resize clone.v2 objmap.objects lock.given_up \
-			errors.missing leak.scan driver.unload leak.scan_unloaded
-		guest_pass ipv6 debug '' '--ipv6 --osds 2' driver.load map.echo map.msgr1 io.roundtrip_v2 crash driver.unload
+		guest_pass leak debug 'kmemleak=on slab_debug=U,kmalloc-*' '--osds 3' \
+			leak.baseline driver.load leak.slabs map.echo map.msgr1 io.flush snap.resize clone.v2 objmap.objects lock.given_up \
+			errors.missing leak.scan driver.unload leak.slabs_unloaded leak.scan_unloaded
+		guest_pass ipv6 debug '' '--ipv6 --osds 2 --conf auth_service_ticket_ttl=8 --conf auth_mon_ticket_ttl=16' \
+			driver.load map.echo map.msgr1 io.roundtrip_v2 tickets crash driver.unload
 		# As a real cluster is: several monitors, and a store that is no toy.
 		guest_pass bluestore debug '' '--mons 3 --store bluestore' \
 			driver.load mons fault.osds_at_random io.roundtrip_v2 io.discard pool.erasure_coded driver.unload

@@ -68,7 +68,7 @@ run_begin() {
 	if [ -n "$owner" ]; then echo "$owner $(proc_name "$owner")" >"$dir/owner"; fi
 	LAB_TREE=$(tree_path) LAB_BIND_RUN=$dir LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_SRC=$LAB_SRC \
 		setsid bash "$LAB_SRC/scripts/lib/supervise" "$dir" </dev/null >"$dir/log/supervise.log" 2>&1 &
-	for ((i = 0; i < 100; i++)); do
+	for ((i = 0; i < 600; i++)); do
 		if [ -e "$dir/up" ] && [ -s "$dir/holder" ]; then break; fi
 		sleep 0.1
 	done

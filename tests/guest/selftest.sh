@@ -15,22 +15,27 @@ t_abstractions() {
 t_osd_client() {
 	[ "$DRIVER" = rust ] || skip 'it tests the Rust modules'
 	[ -e $LAB/modules/ceph_osdtest.ko ] || fail 'ceph_osdtest.ko was not built'
-	local rc=0
-	trap 'rmmod ceph_osdtest net_ceph 2>/dev/null || true' EXIT
+	at_end osdtest_off
 	insmod $LAB/modules/net_ceph.ko
 	insmod $LAB/modules/ceph_osdtest.ko
 	mountpoint -q /sys/kernel/debug || mount -t debugfs debugfs /sys/kernel/debug
 	osdtest open "$(monspec v2)" "$(opts v2)"
 	osdtest api
 	osdtest begin
-	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
-	osdtest_step cancel || rc=$?
-	host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'
-	[ $rc = 0 ] || osdtest_failed cancel
+	freeze osd
+	osdtest cancel
+	undo
 	osdtest end
 	rmmod ceph_osdtest
 	rmmod net_ceph
 }
-osdtest_step() { echo "$*" >/sys/kernel/debug/ceph_osdtest/run; }
-osdtest_failed() { fail "osdtest $1: $(dmesg | grep -a ceph_osdtest | tail -n 1)"; }
-osdtest() { osdtest_step "$@" || osdtest_failed "$1"; }
+osdtest() {
+	echo "$*" >/sys/kernel/debug/ceph_osdtest/run || fail "osdtest $1: $(dmesg | grep -a ceph_osdtest | tail -n 1 || true)"
+}
+# The driver cannot be loaded beside them.
+osdtest_off() {
+	local m
+	for m in ceph_osdtest net_ceph; do
+		if [ -e /sys/module/$m ]; then rmmod $m; fi
+	done
+}

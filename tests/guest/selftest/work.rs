@@ -68,7 +68,7 @@ pub(crate) fn queue() -> Result {
     let queue = new_queue()?;
     let item = Item::new()?;
     queue.mod_delayed(&item, 0);
-    check!(item.ran.wait_timeout(time::secs(5)));
+    check!(item.ran.wait_timeout(time::secs(60)));
     queue.flush();
     check!(item.runs.load(Relaxed) == 1);
     // Far away, then moved near: one run.
@@ -77,7 +77,7 @@ pub(crate) fn queue() -> Result {
     queue.mod_delayed(&item, time::secs(200));
     queue.mod_delayed(&item, time::msecs(20));
     while item.runs.load(Relaxed) == 1 {
-        check!(time::boot_ns() - before < 5_000_000_000);
+        check!(time::boot_ns() - before < 60_000_000_000);
         sleep_ms(1);
     }
     queue.flush();

@@ -129,7 +129,7 @@ fn notifications(cluster: &Cluster, io: &IoCtx) -> Result {
     check!(replies.iter().count() == 0 && !replies.timed_out());
 
     let polite = Listener::watch(io, &object, Some(b"here"))?;
-    let replies = io.notify(&object, b"hello", 20)?;
+    let replies = io.notify(&object, b"hello", 60)?;
     let mut answers = replies.iter();
     let answer = answers.next().ok_or(ENOENT)?;
     check!(answer.gid == cluster.global_id() && answer.cookie == polite.cookie());
@@ -145,7 +145,8 @@ fn notifications(cluster: &Cluster, io: &IoCtx) -> Result {
         check!(watcher.cookie == polite.cookie() || watcher.cookie == rude.cookie());
     }
     let begin = boot_ns();
-    let replies = io.notify(&object, b"hello", 2)?;
+    // Time enough for the other one.
+    let replies = io.notify(&object, b"hello", 8)?;
     check!(replies.timed_out() && replies.iter().count() == 1);
     check!(boot_ns() - begin > 1_000_000_000);
     rude.end();

@@ -25,8 +25,10 @@ use net_ceph::{
 const COUNT: usize = 48;
 /// Bytes of each: sent page by page.
 const LEN: usize = 64 << 10;
-/// How long cancelling may take, in ns; the kernel may be a slow one.
-const BOUND: u64 = 3_000_000_000;
+/// How long cancelling may take, in ns: as long as full force. The kernel may be a slow one.
+const BOUND: u64 = 10_000_000_000;
+/// How long to wait for others, in ns.
+const PATIENCE: u64 = 90_000_000_000;
 
 /// Somebody whose synchronous call is under way.
 #[pin_data]
@@ -82,7 +84,7 @@ impl Caller {
 
     /// What came of it by now.
     fn ended_with(&self) -> Option<Result> {
-        self.done.wait_timeout(secs(5));
+        self.done.wait_timeout(secs(60));
         *self.result.lock()
     }
 }
@@ -131,7 +133,7 @@ impl Doomed {
         let queue = Queue::new(c"ceph_osdtest", QueueFlags::UNBOUND, 0)?;
         // Nobody answers it.
         let notifier = Caller::begin(&queue, &io, &object, true)?;
-        check!(other_watch.heard.wait_timeout(secs(30)));
+        check!(other_watch.heard.wait_timeout(secs(90)));
         Ok(Self {
             cluster: cluster.clone(),
             queue,
@@ -210,10 +212,18 @@ impl Doomed {
     pub(crate) fn end(self) -> Result {
         check!(self.other_write.ok_or(EIO)?.wait().is_ok());
         check!(self.other.stat(&nth(&self.object, 1)?)? == LEN as u64);
-        // The watch that was left to the OSD's patience is still listed, or given up by now.
-        let watchers = self.other.list_watchers(&self.object)?;
+        // The watch that was left to the OSD's patience is still listed, or given up by now. So is, if the OSD stood
+        // still for very long, the other one, until it is made again.
         let cookie = self.other_watch.cookie();
-        check!(watchers.iter().any(|w| w.cookie == cookie));
+        let begin = boot_ns();
+        loop {
+            let watchers = self.other.list_watchers(&self.object)?;
+            if watchers.iter().any(|w| w.cookie == cookie) {
+                break;
+            }
+            check!(boot_ns() - begin < PATIENCE);
+            sleep_ms(200);
+        }
         self.other_watch.end();
         drop(self.cluster);
         Ok(())

@@ -81,9 +81,9 @@ impl Completion for Ended {
 }
 
 impl Ended {
-    /// What came of it, waiting at most a minute.
+    /// What came of it, waiting at most two minutes.
     pub(crate) fn wait(&self) -> Result<usize> {
-        if !self.done.wait_timeout(secs(60)) {
+        if !self.done.wait_timeout(secs(120)) {
             return Err(ETIMEDOUT);
         }
         self.result.lock().take().unwrap_or(Err(EIO))

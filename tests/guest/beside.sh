@@ -3,15 +3,6 @@
 # librbd works on the very image that is mapped, at the same time: what both see is the same in the end, and the object map is right.
 . "$here/objmap.sh"
 
-# load NAME SECONDS   verified I/O to the first 2 MiB, in the background
-load() {
-	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=2M \
-		--iodepth=4 --time_based --runtime="$2" --rate_iops=60 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >"/run/load.$1" 2>&1 &
-	LOAD=$!
-}
-load_ends() { # NAME
-	wait $LOAD || fail "I/O in the guest: $(tail -n 3 "/run/load.$1")"
-}
 # same NAME   the device is what librbd exports
 same() {
 	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err || fail "reading: $(cat /run/err)"
@@ -23,12 +14,10 @@ t_bench() {
 	image be1 8M --object-size 64K
 	source_pattern
 	map be1
-	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=8M \
-		--iodepth=8 --time_based --runtime=12 --rate_iops=100 >/run/load.be1 2>&1 &
-	LOAD=$!
-	host "for t in write rw; do timeout 100 rbd bench --io-type \$t --io-size 16K --io-threads 4 --io-total $(more 1)M --io-pattern rand be1 || exit 1; done" >/run/bench ||
+	work_begin --size=8M --iodepth=8 --rate_iops=100 --verify=0 --do_verify=0
+	host "for t in write rw; do timeout 115 rbd bench --io-type \$t --io-size 16K --io-threads 4 --io-total $(more 1)M --io-pattern rand be1 || exit 1; done" >/run/bench ||
 		fail "rbd bench: $(tail -n1 /run/bench)"
-	load_ends be1
+	work_end
 	same be1
 	map_agrees be1
 	unmap
@@ -41,13 +30,13 @@ t_nbd() {
 	modprobe nbd 2>/dev/null || true
 	map be2
 	local nbd
-	nbd=$(timeout 60 rbd-nbd map be2 2>/run/err) || fail "rbd-nbd: $(tail -n1 /run/err)"
-	AT_END="rbd-nbd unmap $nbd"
-	load be2 10
+	nbd=$(timeout 150 rbd-nbd map be2 2>/run/err) || fail "rbd-nbd: $(tail -n1 /run/err)"
+	at_end timeout 150 rbd-nbd unmap "$nbd"
+	work_begin --size=2M --rate_iops=60
 	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$nbd" --name=other --rw=randwrite --bs=4k --offset=2M --size=2M \
 		--iodepth=4 --time_based --runtime=10 --rate_iops=60 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.nbd 2>&1 ||
 		fail "I/O by rbd-nbd: $(tail -n 3 /run/load.nbd)"
-	load_ends be2
+	work_end
 	cmp "$DEV" "$nbd" || fail 'the devices differ'
 	# What the one discards, the other does not see.
 	dd if="$PATTERN" of="$DEV" bs=1M count=2 seek=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
@@ -55,8 +44,7 @@ t_nbd() {
 	dd if="$DEV" bs=1M skip=1 count=2 iflag=direct 2>/run/err | cmp - <(head -c 524288 /dev/zero; tail -c +524289 "$PATTERN" | head -c 1572864) ||
 		fail 'the device does not read what rbd-nbd left'
 	same be2
-	AT_END=''
-	timeout 60 rbd-nbd unmap "$nbd" || fail 'rbd-nbd unmap'
+	undo || fail 'rbd-nbd unmap'
 	map_agrees be2
 	unmap
 }
@@ -66,7 +54,7 @@ t_operator() {
 	image be3 4M --object-size 64K
 	source_pattern
 	map be3
-	load be3 "$(more 25)"
+	work_begin --size=2M --rate_iops=60
 	local n rounds=1
 	if [ -n "${SOAK:-}" ]; then rounds=6; fi
 	for ((n = 0; n < rounds; n++)); do
@@ -88,7 +76,7 @@ rbd feature enable be3 object-map fast-diff
 rbd object-map rebuild --no-progress be3
 rbd snap rm --no-progress be3@c" >/run/operator 2>&1 || fail "librbd: $(grep -v ' -1 ' /run/operator | tail -n 2 | tr '\n' ' ')"
 	done
-	load_ends be3
+	work_end
 	same be3
 	host 'rbd object-map rebuild --no-progress be3' || fail 'rbd object-map rebuild'
 	dd if="$PATTERN" of="$DEV" bs=64k count=3 seek=40 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
@@ -102,11 +90,10 @@ t_lock_feature() {
 	image be4 4M --object-size 64K
 	source_pattern
 	map be4
-	load be4 12
-	sleep 1
+	work_begin --size=2M --rate_iops=60
 	host 'rbd feature disable be4 fast-diff object-map && rbd feature disable be4 exclusive-lock' >/run/operator 2>&1 || fail "rbd feature disable: $(tail -n1 /run/operator)"
-	if [ "$DRIVER" = c ]; then wait $LOAD || true; skip 'the C driver fails all writes from here on'; fi
-	load_ends be4
+	if [ "$DRIVER" = c ]; then : >/run/work.stop; wait $WORK || true; skip 'the C driver fails all writes from here on'; fi
+	work_end
 	same be4
 	dd if="$PATTERN" of="$DEV" bs=64k count=3 seek=40 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
 	same be4
@@ -152,14 +139,14 @@ t_lock_rm() {
 	local addr t
 	addr=$(attr client_addr)
 	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --offset=1M --size=1M --iodepth=4 \
-		--time_based --runtime=80 --rate_iops=60 >/run/load.be6 2>&1 &
-	LOAD=$!
-	wait_for 40 eval '[ "$(writes_done)" -gt 40 ]' || fail 'fio writes nothing'
+		--time_based --runtime=900 --rate_iops=60 >/run/load.be6 2>&1 &
+	local load=$!
+	soon eval '[ "$(writes_done)" -gt 40 ]' || fail 'fio writes nothing'
 	host "rbd lock rm be6 \"\$(rbd lock ls be6 | sed -n 's/^client[^ ]* *\\(auto [0-9]*\\) .*/\\1/p')\" \$(rbd lock ls be6 | awk '\$1 ~ /^client/ { print \$1 }')" >/run/operator 2>&1 ||
 		fail "rbd lock rm: $(tail -n1 /run/operator)"
 	t=$SECONDS
-	wait_for 60 eval "! kill -0 $LOAD" 2>/dev/null || fail 'I/O of a client that is kept out does not end'
-	if wait $LOAD; then fail 'I/O went on without the lock'; fi
+	soon eval "! kill -0 $load" 2>/dev/null || fail 'I/O of a client that is kept out does not end'
+	if wait $load; then fail 'I/O went on without the lock'; fi
 	echo "I/O failed after $((SECONDS - t)) s"
 	unmap || unmap "$ID" force || fail "unmap: $ERRNO"
 	map be6
@@ -182,8 +169,8 @@ t_lock_rm_only() {
 	dd if="$PATTERN" of="$DEV" bs=64k count=8 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
 	host "rbd --rbd_blocklist_on_break_lock=false lock rm be7 \"\$(rbd lock ls be7 | sed -n 's/^client[^ ]* *\\(auto [0-9]*\\) .*/\\1/p')\" \$(rbd lock ls be7 | awk '\$1 ~ /^client/ { print \$1 }')" >/run/operator 2>&1 ||
 		fail "rbd lock rm: $(tail -n1 /run/operator)"
-	host 'timeout 60 rbd bench --io-type write --io-size 64K --io-total 1M be7' >/run/bench 2>&1 || fail "rbd bench: $(tail -n1 /run/bench)"
-	timeout 60 dd if="$PATTERN" of="$DEV" bs=64k count=8 seek=40 oflag=direct 2>/run/err || [ $? != 124 ] || fail 'a write hangs'
+	host 'timeout 150 rbd bench --io-type write --io-size 64K --io-total 1M be7' >/run/bench 2>&1 || fail "rbd bench: $(tail -n1 /run/bench)"
+	timeout 150 dd if="$PATTERN" of="$DEV" bs=64k count=8 seek=40 oflag=direct 2>/run/err || [ $? != 124 ] || fail 'a write hangs'
 	echo "write after that: $(tail -n1 /run/err)"
 	unmap || fail "unmap: $ERRNO"
 	map be7

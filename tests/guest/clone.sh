@@ -87,12 +87,12 @@ t_overlap() {
 	put $((851968 + 4096)) 4096
 	sync_host "rbd resize --no-progress --allow-shrink --size $((589824 + 20480 + 512))B c3"
 	model_size $((589824 + 20992))
-	wait_for 10 eval '[ "$(attr size)" = 610816 ]' || fail "size is $(attr size) after shrinking"
+	soon eval '[ "$(attr size)" = 610816 ]' || fail "size is $(attr size) after shrinking"
 	eq "$(parent_attr overlap)" 610816 'overlap after shrinking'
 	device_is c3
 	sync_host 'rbd resize --no-progress --size 1M c3'
 	model_size 1048576
-	wait_for 10 eval '[ "$(attr size)" = 1048576 ]' || fail "size is $(attr size) after growing"
+	soon eval '[ "$(attr size)" = 1048576 ]' || fail "size is $(attr size) after growing"
 	eq "$(parent_attr overlap)" 610816 'overlap after growing'
 	both_are c3 c3
 	put $((589824 + 4096)) 4096   # copies up the part that overlaps
@@ -156,7 +156,7 @@ t_snapshots() {
 	export_is c6 c6 c6@s1 c6s1 c6@s2 c6s2 c6p c6p
 	device_is c6
 	sync_host 'rbd flatten --no-progress c6; rbd snap unprotect c6p@base; rbd snap purge --no-progress c6p; rbd rm --no-progress c6p'
-	wait_for 10 eval '[ "$(attr parent)" = "(no parent image)" ]' || fail "parent is $(attr parent | head -n1) after flattening"
+	soon eval '[ "$(attr parent)" = "(no parent image)" ]' || fail "parent is $(attr parent | head -n1) after flattening"
 	export_is c6 c6 c6@s1 c6s1 c6@s2 c6s2
 	put $((458752 + 4096)) 4096
 	both_are c6 c6
@@ -193,12 +193,10 @@ flatten() { # FEATURES
 	parent_of c8p 4194304
 	child_of c8p c8 $1
 	map c8
-	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=4M \
-		--iodepth=8 --time_based --runtime=8 --rate_iops=60 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
-	sleep 2
+	work_begin --size=4M --iodepth=8 --rate_iops=60
 	host 'rbd flatten --no-progress c8' || fail 'rbd flatten'
-	wait $! || fail "I/O under rbd flatten: $(tail -n 3 /run/load.out)"
-	wait_for 10 eval '[ "$(attr parent)" = "(no parent image)" ]' || fail "parent is $(attr parent | head -n1) after flattening"
+	work_end
+	soon eval '[ "$(attr parent)" = "(no parent image)" ]' || fail "parent is $(attr parent | head -n1) after flattening"
 	# Where fio wrote nothing, the parent's bytes are still there; the rest as both sides see it.
 	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
 	sync_host "rbd export --no-progress c8 - | cmp - seen
@@ -270,6 +268,7 @@ t_together() {
 # What reads the parent can be seen, and so can what reads that one's.
 t_requests_of_ancestors() {
 	[ "$DRIVER" = rust ] || skip 'the C driver shows no requests'
+	quiet_udev
 	parent_of c30p 524288
 	child_of c30p c30m
 	host 'rbd snap create --no-progress c30m@base; rbd snap protect c30m@base' || fail 'a snapshot of the child'
@@ -277,16 +276,14 @@ t_requests_of_ancestors() {
 	map c30 noshare
 	# With the lock the object map is known, and with that which objects are the parent's.
 	put 458752 512
-	local read
-	thaw_osds() { host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'; }
-	AT_END=thaw_osds
-	udevadm settle
-	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	freeze osd
 	dd if="$DEV" of=/run/read bs=4k count=1 iflag=direct 2>/run/err &
-	read=$!
-	sleep 2
+	local read=$!
+	# A line for the read, and one for what it waits for.
+	soon eval 'cat "/sys/kernel/debug/rbd/$ID/requests" >/run/requests; [ "$(wc -l </run/requests)" -ge 2 ]' || true
+	sleep 1
 	cat "/sys/kernel/debug/rbd/$ID/requests" >/run/requests
-	thaw_osds
+	undo
 	wait $read || fail "read: $(cat /run/err)"
 	grep -q "^rbd_data\.$(attr image_id)\.0000000000000000	.*	read-parent	" /run/requests && [ "$(grep -c '	read	' /run/requests)" = 1 ] &&
 		[ "$(wc -l </run/requests)" = 2 ] || fail "debugfs shows: $(cat /run/requests)"

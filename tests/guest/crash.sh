@@ -18,7 +18,7 @@ t_power_cut() {
 	python3 "$here/crash.py" write "$DEV" $LAB/crash/cr1 wwf >/run/writer1 2>&1 &
 	map cr2
 	python3 "$here/crash.py" write "$DEV" $LAB/crash/cr2 >/run/writer2 2>&1 &
-	wait_for 90 eval '[ "$(acknowledged)" -gt '"$(more 1000)"' ]' || fail "$(acknowledged) records: $(tail -n1 /run/writer1 /run/writer2)"
+	wait_for 200 eval '[ "$(acknowledged)" -gt '"$(more 1000)"' ]' || fail "$(acknowledged) records: $(tail -n1 /run/writer1 /run/writer2)"
 	attr client_addr >$LAB/crash/addr
 	ends_guest
 	# By links, as nobody may be left to copy what comes until then.
@@ -26,7 +26,7 @@ t_power_cut() {
 	host_later "for p in /proc/[0-9]*; do
 	if tr '\\0' ' ' <\$p/cmdline | grep -q '^[^ ]*qemu-system.*path=/build/run/guest-$GUEST_ID,'; then kill -KILL \${p#/proc/}; fi
 done"
-	sleep 60
+	sleep 150
 	fail 'the machine is still there'
 }
 
@@ -48,7 +48,7 @@ t_taken_over() {
 	for i in cr1 cr2; do
 		map $i
 		t=$SECONDS
-		timeout 80 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write to $i after $((SECONDS - t)) s: $(cat /run/err)"
+		timeout 150 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write to $i after $((SECONDS - t)) s: $(cat /run/err)"
 		echo "$i: written to after $((SECONDS - t)) s"
 		blkdiscard "$DEV" || fail 'discard of all'
 		dd if=/dev/urandom of="$DEV" bs=64k count=2 seek=100 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"

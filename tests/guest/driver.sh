@@ -17,9 +17,22 @@ load_driver() { # [PARAMETERS of rbd]
 		;;
 	esac
 	[ -w $BUS/add ] || fail "$BUS/add is not there after loading the driver"
+	# For tests of what they leave behind.
+	if [ -e /sys/kernel/debug/slab/kmalloc-64/alloc_traces ]; then where_modules_are; fi
+}
+MODULES='net_ceph libceph rbd'
+where_modules_are() {
+	local m size
+	for m in $MODULES; do
+		[ -e /sys/module/$m ] || continue
+		size=$(sed -n "s/^$m \([0-9]*\) .*/\1/p" /proc/modules)
+		printf '%s 0x%x\n' "$(<"/sys/module/$m/sections/.text")" $(($(<"/sys/module/$m/sections/.text") + size))
+	done >/run/modules.at
 }
 
 unload_driver() {
+	# Who had a device open may still be about to close it.
+	wait_for 30 eval '[ "$(</sys/module/rbd/refcnt)" = 0 ]' || true
 	rmmod rbd
 	case $DRIVER in c) rmmod libceph ;; rust) rmmod net_ceph ;; esac
 	[ ! -e $BUS ] || fail "$BUS outlives the module"

@@ -74,17 +74,18 @@ t_keyring() {
 
 t_unreachable() {
 	img e6 16
+	# Without the option it would be a minute.
 	local t=$SECONDS
 	# An address of the lab's network where nobody answers.
 	if add_raw "10.77.$GUEST_ID.77:6789 name=admin,secret=$SECRET,mount_timeout=6 rbd e6"; then fail 'mapped without a monitor'; fi
 	eq "$ERRNO" ETIMEDOUT errno
 	t=$((SECONDS - t))
-	[ $t -ge 5 ] && [ $t -le 20 ] || fail "gave up after $t s, mount_timeout was 6"
+	[ $t -ge 5 ] && [ $t -le 50 ] || fail "gave up after $t s, mount_timeout was 6"
 	# A port where nobody listens.
 	t=$SECONDS
 	if add_raw "$MON:9 name=admin,secret=$SECRET,mount_timeout=6 rbd e6"; then fail 'mapped without a monitor'; fi
 	eq "$ERRNO" ETIMEDOUT errno
-	[ $((SECONDS - t)) -le 20 ] || fail "gave up after $((SECONDS - t)) s, mount_timeout was 6"
+	[ $((SECONDS - t)) -le 50 ] || fail "gave up after $((SECONDS - t)) s, mount_timeout was 6"
 }
 
 # The first monitor named is dead, the second is well.
@@ -99,5 +100,5 @@ t_features() {
 	IMAGES+=(e8)
 	dmesg -C
 	refused ENXIO "$(monspec v2) $(opts v2) rbd e8"
-	dmesg | grep -qi 'journaling\|unsupported features: 0x0*40' || fail 'the log does not name the feature'
+	grep -qi 'journaling\|unsupported features: 0x0*40' <<<"$(dmesg)" || fail 'the log does not name the feature'
 }

@@ -18,10 +18,10 @@ seed() {
 # that was sent again too late and put in the place of a newer one.
 LOAD_SIZE=$(if [ -n "${SOAK:-}" ]; then echo 16; else echo 2; fi)
 load_begin() {
-	local before n
+	local before
 	LOAD_SIZE=${2:-$LOAD_SIZE}
 	rm -f /run/load.*
-	before=$(requests_done)
+	before=$(writes_done)
 	(
 		trap - ERR
 		pass=0
@@ -33,29 +33,29 @@ load_begin() {
 	) &
 	LOAD=$!
 	# The load takes its time to begin.
-	for ((n = 0; n < 200; n++)); do
-		if [ "$(requests_done)" != "$before" ]; then break; fi
-		sleep 0.2
-	done
+	soon works $LOAD "$before" || fail 'fio writes nothing'
 	LOADED_UNTIL=$((SECONDS + $1))
 }
-requests_done() { awk '{ print $5 }' "/sys/block/${DEV##*/}/stat"; }
 load_pass() { # NUMBER [OPTIONS OF fio]
 	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=8k \
 		--size="${LOAD_SIZE}M" --iodepth=8 --verify=pattern --verify_pattern="\"pass $(printf %06d "$1")\"%o" --verify_fatal=1 --randseed="$@"
 }
 # Whether faults are still wanted.
 loaded() { [ $SECONDS -lt $LOADED_UNTIL ] && kill -0 $LOAD 2>/dev/null; }
-# The faults are over: the pass that runs must end, within a minute or two.
-load_end() {
-	local t pass
+# The faults are over: the pass that runs must end, within minutes.
+load_stop() {
+	local t
 	while loaded; do sleep 0.5; done
 	: >/run/load.stop
-	t=$((SECONDS + $(more 1) * 60 + 60))
+	t=$((SECONDS + $(more 1) * 60 + 120))
 	while kill -0 $LOAD 2>/dev/null; do
 		if [ $SECONDS -ge $t ]; then stuck 'the I/O did not end'; fi
 		sleep 0.5
 	done
+}
+load_end() {
+	local pass
+	load_stop
 	wait $LOAD || fail "I/O during the fault: $(tail -n 3 /run/load.out)"
 	pass=$(</run/load.passes)
 	load_pass "$pass" --verify_only >/run/load.out 2>&1 || fail "what the last pass wrote is not there: $(tail -n 3 /run/load.out)"
@@ -73,8 +73,8 @@ stuck() {
 # same_content IMAGE   the device and another client agree about all of it
 same_content() {
 	mkdir -p $LAB/data
-	timeout 40 dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err || stuck "reading: $(cat /run/err)"
-	host "set -o pipefail; timeout 40 rbd export --no-progress $1 - | cmp - $DATA/seen" || stuck 'another client sees other data'
+	timeout 100 dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err || stuck "reading: $(cat /run/err)"
+	host "set -o pipefail; timeout 100 rbd export --no-progress $1 - | cmp - $DATA/seen" || stuck 'another client sees other data'
 	rm -f $LAB/data/seen
 }
 
@@ -105,9 +105,9 @@ t_mon_restart() { under_fault 8 fa3 restart mon.a KILL; }
 # features of the defaults, so its lock, its object map and its watch have to get through it, too.
 t_osds_at_random() {
 	seed
-	AT_END=osds_back
+	at_end osds_back
 	local kill=TERM
-	if host 'ceph osd metadata 0' | grep -q '"osd_objectstore": "bluestore"'; then kill=KILL; fi
+	if grep -q '"osd_objectstore": "bluestore"' <<<"$(host 'ceph osd metadata 0')"; then kill=KILL; fi
 	MAKE=image under_fault "$(long 15)" fa8 osds_at_random $kill
 }
 osds_at_random() { # TERM|KILL
@@ -135,25 +135,27 @@ for i in \$(seq 0 $((osds - 1))); do kill -0 \$(cat /build/run/ceph/run/osd.\$i.
 t_epochs() {
 	seed
 	local before after
-	AT_END=epochs_end
+	at_end epochs_end
 	epochs_begin
 	before=$(epoch)
-	under_fault "$(long 10)" fa9 epochs
+	under_fault "$(long 10)" fa9 epochs "$before"
 	after=$(epoch)
-	epochs_end
-	AT_END=''
+	undo
 	echo "$((after - before)) epochs"
 	[ $((after - before)) -ge 20 ] || fail "only $((after - before)) new maps came"
 }
 epoch() { host "ceph osd stat --format json" | sed 's/.*"epoch":\([0-9]*\).*/\1/'; }
-epochs_begin() { host 'ceph config set mon paxos_propose_interval 0.1; ceph config set mon paxos_min_wait 0.01; ceph config set osd osd_max_markdown_count 100000'; }
+epochs_begin() { host 'ceph config set mon paxos_propose_interval 0.1; ceph config set mon paxos_min_wait 0.01'; }
 epochs_end() {
 	host "for i in \$(seq 0 $((osds - 1))); do ceph osd primary-affinity osd.\$i 1; done; ceph osd unset noscrub
-ceph config rm mon paxos_propose_interval; ceph config rm mon paxos_min_wait; ceph config rm osd osd_max_markdown_count" >/run/null 2>&1
+ceph config rm mon paxos_propose_interval; ceph config rm mon paxos_min_wait" >/run/null 2>&1
 }
-epochs() {
-	while loaded; do
-		host "timeout 20 python3 - $((RANDOM)) $osds <<'PY'
+epochs() { # FROM
+	local rounds=0
+	# A slow cluster needs longer for as many.
+	while loaded || { [ $rounds -lt 10 ] && [ $(($(epoch) - $1)) -lt 30 ]; }; do
+		rounds=$((rounds + 1))
+		host "timeout 100 python3 - $((RANDOM)) $osds <<'PY'
 import json, random, rados, sys, time
 random.seed(int(sys.argv[1])); osds = int(sys.argv[2])
 c = rados.Rados(conffile='/etc/ceph/ceph.conf'); c.connect()
@@ -178,22 +180,23 @@ t_socket_failures_v2() { socket_failures fa10 "$(long 10)"; }
 t_socket_failures_v1() { PROTO=v1 socket_failures fa11 "$(long 10)"; }
 socket_failures() { # IMAGE SECONDS
 	local before after
-	AT_END=socket_failures_end
+	at_end socket_failures_end
 	before=$(failures_injected)
-	under_fault "$2" "$1" socket_failures_in_turn "$(($2 / 3 + 1))"
-	AT_END=''
+	under_fault "$2" "$1" socket_failures_in_turn "$(($2 / 3 + 1))" "$before"
+	undo
 	after=$(failures_injected)
 	echo "$((after - before)) connections were broken"
 	[ "$after" -gt "$before" ] || fail 'no connection was broken'
 }
-socket_failures_in_turn() { # SECONDS
-	local one_in
+socket_failures_in_turn() { # SECONDS BEFORE
+	local one_in before=$2
 	for one_in in 50 100 500; do
 		if loaded; then
 			host "ceph config set osd ms_inject_socket_failures $one_in; ceph config set mon ms_inject_socket_failures $one_in"
 			sleep "$1"
 		fi
 	done
+	soon eval '[ "$(failures_injected)" -gt "$before" ]' || true
 	socket_failures_end
 }
 socket_failures_end() { host 'for i in 1 2 3; do ceph config rm osd ms_inject_socket_failures && ceph config rm mon ms_inject_socket_failures && break; done'; }
@@ -201,7 +204,7 @@ failures_injected() { host 'cat /build/run/ceph/log/*.log | grep -c "injecting s
 
 # The link is gone for a while and comes back: connections are kept or made again, nothing is lost.
 t_link() {
-	AT_END=net_up
+	at_end net_up
 	under_fault "$(long 12)" fa4 link_down
 }
 link_down() {
@@ -235,8 +238,7 @@ net_up() {
 begin_write() {
 	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err &
 	DD=$!
-	sleep 4
-	kill -0 $DD || fail "the write ended all the same: $(cat /run/err)"
+	hangs $DD write
 	if unmap_once; then fail 'unmapped with a request in flight'; fi
 	eq "$ERRNO" EBUSY errno
 }
@@ -247,36 +249,48 @@ end_write() {
 
 # No OSD answers for a while.
 t_osds_frozen() {
+	quiet_udev
 	img fa5 8 --object-size 1M
 	map fa5
-	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	freeze osd
 	begin_write
-	host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'
+	undo
 	end_write
 }
 
 # The cluster asks its clients to hold their requests.
 t_pause() {
+	quiet_udev
 	img fa6 8 --object-size 1M
 	map fa6
-	host ceph osd set pause
+	pause
 	begin_write
-	host ceph osd unset pause
+	undo
 	end_write
 }
+# The cluster pauses, and we know; until `undo`. The flags of the map are PAUSERD and PAUSEWR (include/rados.h: 4 and 8).
+pause() {
+	at_end unpause
+	host 'ceph osd set pause' >/run/null 2>&1 || fail 'ceph osd set pause'
+	soon paused || fail 'the new map does not come'
+}
+unpause() { host 'ceph osd unset pause' >/run/null 2>&1; }
+paused() { grep -q 'flags 0x[0-9a-f]*[cdef]$' /sys/kernel/debug/ceph/*/osdmap; }
 
 # Unmapped by force while no OSD answers: that must end, with an error for what was in flight.
 t_force_frozen() {
+	quiet_udev
 	img fa7 8 --object-size 1M
 	map fa7
-	host 'kill -STOP $(cat /build/run/ceph/run/osd.*.pid)'
+	freeze osd
 	begin_write
 	(
 		sleep 5
-		host 'kill -CONT $(cat /build/run/ceph/run/osd.*.pid)'
+		thaw
 	) &
 	unmap_once "$ID" force || fail "forced unmap: $ERRNO"
 	wait $DD || true
 	wait
-	wait_for 10 test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
+	undo
+	soon test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
 }

@@ -57,16 +57,18 @@ stress() { # NAME MKFS SIZE MOUNT_OPTIONS READ_ONLY_MOUNT_OPTIONS
 	unmap
 	# The same blocks by librbd.
 	modprobe nbd 2>/dev/null || true
-	nbd=$(timeout 60 rbd-nbd map --read-only "$name" 2>/run/err) || fail "rbd-nbd: $(tail -n1 /run/err)"
-	AT_END="rbd-nbd unmap $nbd"
+	nbd=$(timeout 150 rbd-nbd map --read-only "$name" 2>/run/err) || fail "rbd-nbd: $(tail -n1 /run/err)"
+	at_end nbd_off "$nbd"
 	# Who looks for partitions may have it for a moment.
-	wait_for 10 mount -o "ro,$5" "$nbd" /run/m 2>/run/err || fail "mount by librbd: $(head -n1 /run/err)"
+	soon mount -o "ro,$5" "$nbd" /run/m 2>/run/err || fail "mount by librbd: $(head -n1 /run/err)"
 	python3 "$here/fs_stress.py" list /run/m/a | cmp - /run/list || fail 'what librbd shows differs'
-	umount /run/m
-	AT_END=''
-	timeout 60 rbd-nbd unmap "$nbd" || fail 'rbd-nbd unmap'
+	undo || fail 'rbd-nbd unmap'
 	host "rbd object-map check --no-progress $name && ! rbd info $name | grep flags: | grep invalid" >/run/check 2>&1 || fail "the object map: $(tail -n1 /run/check)"
 	echo "$(wc -l </run/list) names"
+}
+nbd_off() { # DEV
+	if mountpoint -q /run/m; then umount /run/m; fi
+	timeout 150 rbd-nbd unmap "$1"
 }
 t_stress_ext4() { stress f2 'mkfs.ext4 -q' 128 discard noload; }
 t_stress_xfs() { stress f3 'mkfs.xfs -q -f' 320 discard norecovery; }

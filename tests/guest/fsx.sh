@@ -15,10 +15,8 @@ fsx_() {
 	shift 3
 	# It unmaps as soon as it has closed the device. udev looks into it with blkid after each resize, and when a writer has closed it: on
 	# a slow machine it has it open then, for longer than libkrbd waits, whichever driver it is.
-	mkdir -p /run/fsx /run/udev/rules.d
-	: >/run/udev/rules.d/60-persistent-storage.rules
-	echo 'ACTION!="remove", KERNEL=="rbd*", OPTIONS+="nowatch"' >/run/udev/rules.d/99-fsx.rules
-	udevadm control --reload
+	mkdir -p /run/fsx
+	quiet_udev
 	CEPH_ARGS="--rbd-default-features=$features" $FSX -W -R -p 500 -P /run/fsx -r 512 -w 512 -t 512 -h 512 -l 4194304 -o 131072 -S "${SEED:-1}" -N "$ops" -K "$@" rbd "$name" \
 		>/run/fsx.out 2>&1 || rc=$?
 	if [ $rc != 0 ]; then

@@ -29,22 +29,22 @@ ends_guest() { : >$LAB/ends; }
 
 # host COMMAND…   runs a shell command beside the cluster; its output and status are ours
 host() {
-	local n=$LAB/req/$BASHPID.$RANDOM t=0
+	local n end=$((SECONDS + 270))
+	n=$LAB/req/$BASHPID.${EPOCHREALTIME/./}
 	printf '%s\n' "$*" >"$n"
 	: >"$n.go"
 	until [ -e "$n.rc" ]; do
 		sleep 0.1
-		t=$((t + 1))
-		if [ $t -gt 1300 ]; then fail "the host did not answer: $*"; fi
+		if [ $SECONDS -ge $end ]; then fail "the host did not answer: $*"; fi
 	done
 	cat "$n.out"
 	return "$(<"$n.rc")"
 }
-# The same without waiting or output.
+# The same without waiting. Its output and status will be in the files $LATER.out and $LATER.rc.
 host_later() {
-	local n=$LAB/req/$BASHPID.$RANDOM
-	printf '%s\n' "$*" >"$n"
-	: >"$n.go"
+	LATER=$LAB/req/$BASHPID.${EPOCHREALTIME/./}
+	printf '%s\n' "$*" >"$LATER"
+	: >"$LATER.go"
 }
 
 # The map string's first two fields, for a protocol: v1 or v2 (crc mode). More options may follow.
@@ -68,8 +68,16 @@ IMAGES=()
 img() {
 	local name=$1 size=$2
 	shift 2
-	host rbd create --image-feature layering --size "$size" "$@" "$name" || fail "rbd create $name"
-	IMAGES+=("$name")
+	create --image-feature layering --size "$size" "$@" "$name"
+}
+# create ARGUMENTS OF rbd create… NAME   an image of that name may still be being removed, for the guest before this one
+create() {
+	host "for t in \$(seq 20); do
+	said=\$(rbd create $* 2>&1) && exit
+	case \$said in *exists*) sleep 3 ;; *) break ;; esac
+done
+echo \"\$said\"; exit 1" >/run/created || fail "rbd create ${*: -1}: $(tail -n1 /run/created)"
+	IMAGES+=("${*: -1}")
 }
 
 # With the module's parameter single_major (the default) devices are added by files of another name.
@@ -113,7 +121,7 @@ mapped_ids() {
 
 # map IMAGE [OPTIONS [SNAP]]   by echo, pool rbd, protocol $PROTO; sets ID and DEV
 map() {
-	local before after i
+	local before after
 	before=" $(mapped_ids | tr '\n' ' ') "
 	add_raw "$(monspec $PROTO) $(opts $PROTO)${2:+,$2} ${POOL:-rbd} $1 ${3:--}" "$(bus_file add)" || {
 		echo "could not map $1: $ERRNO" >&2
@@ -122,52 +130,77 @@ map() {
 	for after in $(mapped_ids); do
 		case $before in *" $after "*) ;; *)
 			ID=$after DEV=/dev/rbd$after
-			for ((i = 0; i < 50; i++)); do
-				if [ -b "$DEV" ]; then return 0; fi
-				sleep 0.1
-			done
-			fail "$DEV does not appear"
+			wait_for 30 test -b "$DEV" || fail "$DEV does not appear"
+			return 0
 			;;
 		esac
 	done
 	fail "no new device on the bus after mapping $1"
 }
-# unmap [ID [force]]   udev may be looking at the device just then, so a few tries, as `rbd unmap` does
+# unmap [ID [force]]   udev may be looking at the device just then, so more tries, as `rbd unmap` does
 unmap() {
-	local i
-	for ((i = 0; i < 20; i++)); do
-		if unmap_once "$@"; then return 0; fi
-		if [ "$ERRNO" != EBUSY ]; then return 1; fi
+	local end=$((SECONDS + ${UNMAP_FOR:-40}))
+	until unmap_once "$@"; do
+		if [ "$ERRNO" != EBUSY ] || [ $SECONDS -ge $end ]; then return 1; fi
 		sleep 0.2
 	done
-	return 1
 }
 unmap_once() { add_raw "${1:-$ID}${2:+ $2}" "$(bus_file remove)"; }
+# tool_unmap ARGUMENTS OF rbd unmap…   its own patience with udev is not enough on a slow machine
+tool_unmap() {
+	local end=$((SECONDS + 60))
+	udevadm settle --timeout=60 || true
+	until rbd unmap "$@" 2>/run/err; do
+		if ! grep -q 'Device or resource busy' /run/err || [ $SECONDS -ge $end ]; then
+			cat /run/err >&2
+			return 1
+		fi
+		sleep 0.5
+	done
+}
 
-# A command to run before all else when the test ends, however it ends.
-AT_END=''
+# at_end COMMAND…   to be run when the test ends, however it ends, the last one first; it must be right to run it twice
+AT_END=()
+at_end() { AT_END+=("$*"); }
+# The last one, now.
+undo() {
+	local command=${AT_END[-1]}
+	unset 'AT_END[-1]'
+	eval "$command"
+}
 cleanup() {
 	local id i
-	$AT_END
+	: >/run/work.stop
+	for i in $(jobs -p); do
+		pkill -P "$i"
+		kill "$i"
+	done 2>/run/null
+	for ((i = ${#AT_END[@]} - 1; i >= 0; i--)); do (eval "${AT_END[i]}"); done
 	for i in $(mounts_of_rbd); do umount "$i" 2>/dev/null; done
 	for id in $(mapped_ids); do
-		unmap "$id" || unmap "$id" force
+		UNMAP_FOR=8 unmap "$id" || unmap_once "$id" force
 	done
 	# Children were made after their parents.
 	local script=''
 	for ((i = ${#IMAGES[@]} - 1; i >= 0; i--)); do script+="remove ${IMAGES[i]}"$'\n'; done
 	if [ -n "$script" ]; then
 		host_later "remove() {
-	for s in \$(rbd snap ls \$1 2>/dev/null | awk 'NR > 1 { print \$2 }'); do rbd snap unprotect \$1@\$s; done
-	rbd snap purge --no-progress \$1; rbd rm --no-progress \$1
+	for t in 1 2 3 4 5 6 7 8; do
+		for s in \$(rbd snap ls \$1 2>/dev/null | awk 'NR > 1 { print \$2 }'); do rbd snap unprotect \$1@\$s; done
+		rbd snap purge --no-progress \$1
+		# Who was cut off is a watcher for half a minute.
+		if rbd rm --no-progress \$1 || ! rbd info \$1 >/dev/null; then return; fi
+		sleep 5
+	done
 }
 $script"
 	fi
+	wait_for 20 eval '[ -z "$(mapped_ids)" ]' || fail "left mapped: $(mapped_ids | tr '\n' ' ')"
 }
 mounts_of_rbd() {
 	local dev dir _
 	while read -r dev dir _; do
-		case $dev in /dev/rbd*) echo "$dir" ;; esac
+		case $dev in /dev/rbd* | /dev/nbd*) echo "$dir" ;; esac
 	done </proc/mounts
 }
 
@@ -186,14 +219,94 @@ pattern() { # NAME MEBIBYTES
 same_on_host() { # IMAGE[@SNAP] PATTERN_HOST
 	host "rbd export --no-progress $1 - | head -c \$(stat -c %s $2) | cmp - $2" || fail "rbd export of $1 differs from what was written"
 }
-wait_for() { # SECONDS COMMAND…
-	local t=$(($1 * 5))
+# wait_for SECONDS COMMAND…   until it succeeds, that long at most
+wait_for() {
+	local end=$((SECONDS + $1))
 	shift
-	while ! "$@"; do
-		t=$((t - 1))
-		if [ $t -le 0 ]; then return 1; fi
+	until "$@"; do
+		if [ $SECONDS -ge $end ]; then return 1; fi
 		sleep 0.2
 	done
+}
+# The same for what comes in its own time, however slow the machine is.
+soon() { wait_for 90 "$@"; }
+
+# quiet_udev   From here on udev does not look into devices of ours: neither when they come, nor when a writer has closed them, which
+# makes it read the partition table, too. Before mapping, for tests that stop the cluster: reads of udev would get stuck, and
+# whoever opens the device waits for them.
+quiet_udev() {
+	at_end loud_udev
+	mkdir -p /run/udev/rules.d
+	: >/run/udev/rules.d/60-persistent-storage.rules
+	echo 'ACTION!="remove", KERNEL=="rbd*", OPTIONS+="nowatch"' >/run/udev/rules.d/99-quiet.rules
+	# It looks for new rules every three seconds by itself.
+	udevadm control --reload || sleep 4
+}
+loud_udev() {
+	rm -f /run/udev/rules.d/60-persistent-storage.rules /run/udev/rules.d/99-quiet.rules
+	udevadm control --reload || true
+}
+# freeze osd|mon…   all daemons of these kinds stand still, until `undo` or the end of the test
+freeze() {
+	udevadm settle || true
+	at_end thaw
+	host "kill -STOP \$(cat $(printf '/build/run/ceph/run/%s.*.pid ' "$@"))"
+}
+thaw() { host 'kill -CONT $(cat /build/run/ceph/run/{osd,mon}.*.pid)'; }
+
+# How many writes the device has done.
+writes_done() { awk '{ print $5 }' "/sys/block/${DEV##*/}/stat"; }
+# in_flight DEV   a request has got to the driver, and not to its end
+in_flight() {
+	local reads writes
+	read -r reads writes <"/sys/block/${1##*/}/inflight"
+	[ $((reads + writes)) -gt 0 ]
+}
+# hangs PID WHAT [DEV]   what that process asked of the device is on its way, and does not end
+hangs() {
+	wait_for 60 in_flight "${3:-$DEV}" || fail "the $2 does not get to the device, or ended: $(cat /run/err)"
+	sleep 2
+	kill -0 "$1" 2>/dev/null || fail "the $2 ended all the same: $(cat /run/err)"
+}
+# full_force ID   The documentation states a bound of 10 s. The debug kernel under emulation may need longer for its own work.
+full_force() {
+	local t=$EPOCHREALTIME bound=11
+	if [ "$KERNEL_KIND" = debug ]; then bound=30; fi
+	if ! unmap_once "$1" full-force; then
+		if [ "$KERNEL_KIND:$ERRNO" != debug:ETIMEDOUT ]; then fail "full force: $ERRNO"; fi
+		unmap_once "$1" full-force || eq "$ERRNO" ENOENT 'full force again'
+	fi
+	t=$(((${EPOCHREALTIME/./} - ${t/./}) / 1000))
+	echo "full force: $t ms"
+	[ $t -le $((bound * 1000)) ] || fail "full force took $t ms"
+	[ ! -e "$BUS/devices/$1" ] || fail 'the device is still on the bus'
+}
+
+# work_begin OPTIONS OF fio…   verified I/O in the background for as long as the test needs it, in runs that each verify what they wrote
+work_begin() {
+	local before
+	rm -f /run/work.*
+	before=$(writes_done)
+	(
+		trap - ERR
+		run=0
+		until [ -e /run/work.stop ]; do
+			run=$((run + 1))
+			fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=work --rw=randwrite --bs=4k --io_size=512k \
+				--iodepth=4 --verify=crc32c --do_verify=1 --verify_fatal=1 --randseed=$run "$@" >/run/work.out 2>&1 || exit 1
+			echo $run >/run/work.runs
+		done
+	) &
+	WORK=$!
+	soon works $WORK "$before" || fail 'fio writes nothing'
+}
+# works PID BEFORE   it has written, or ended
+works() { [ "$(writes_done)" -gt "$2" ] || ! kill -0 "$1" 2>/dev/null; }
+# The run that is under way is the last one.
+work_end() {
+	: >/run/work.stop
+	wait $WORK || fail "I/O in the background: $(tail -n 3 /run/work.out)"
+	echo "$(</run/work.runs) runs of I/O in the background"
 }
 fio_() {
 	fio --output-format=terse --terse-version=3 --ioengine=libaio --direct=1 --thread --filename="$DEV" --randrepeat=1 "$@" >/run/fio.out 2>&1 ||

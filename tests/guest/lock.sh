@@ -12,16 +12,24 @@ us() { echo "$(attr client_id "${1:-$ID}") $(attr client_addr "${1:-$ID}")"; }
 write_at() { # OFFSET [DEV]
 	dd if=/dev/zero of="${2:-$DEV}" bs=4k count=1 oflag=direct,seek_bytes seek="$1" 2>/run/err
 }
+# It ends, and with an error.
+write_fails() {
+	local rc=0
+	timeout 100 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || rc=$?
+	[ $rc != 124 ] || fail 'the write does not end'
+	[ $rc != 0 ]
+}
 # librbd on the host, in Python: `i` is the image, `ready()` tells the guest, `told()` waits for its `tell`.
 librbd() { # IMAGE SCRIPT
 	cat <<X
 cd $DATA
 exec python3 -c '
 import os, rados, rbd, signal, sys, time
+open("pid.$1", "w").write(str(os.getpid()))
 with rados.Rados(conffile="/etc/ceph/ceph.conf") as c, c.open_ioctx("rbd") as io, rbd.Image(io, "$1") as i:
     def ready(): open("ready.$1", "w").close()
     def told():
-        for t in range(600):
+        for t in range(2000):
             if os.path.exists("tell.$1"): return
             time.sleep(0.1)
         sys.exit("the guest told nothing")
@@ -32,8 +40,12 @@ X
 # The same in the background, until it is ready.
 peer() {
 	host_later "$(librbd "$1" "$2")"
-	wait_for 30 test -e "$LAB/data/ready.$1" || fail 'the peer is not ready'
+	at_end end_peer "$1" "$LATER"
+	soon eval '[ -e "$LAB/data/ready.$1" ] || [ -e "$LATER.rc" ]' || true
+	[ -e "$LAB/data/ready.$1" ] || fail "the peer is not ready: $(tail -n1 "$LATER.out")"
 }
+# It may stand still, and hold the lock.
+end_peer() { [ -e "$2.rc" ] || host "kill -KILL \$(cat $DATA/pid.$1); true" >/run/null; }
 tell() { : >"$LAB/data/tell.$1"; }
 
 # Held after a write, with the address the device shows, and gone after unmapping.
@@ -53,19 +65,20 @@ t_given_up() {
 	locked_image lk2 4
 	source_pattern
 	map lk2
-	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=1M \
-		--iodepth=4 --time_based --runtime=10 --rate_iops=40 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
-	local load=$! turns
-	sleep 1
+	work_begin --size=1M --rate_iops=40
+	local turns
+	# On a slow machine the lock changes hands less often: then there is more time for it.
 	turns=$(host "$(librbd lk2 '
-turns = 0
+turns, n, end = 0, 0, time.time() + 60
 data = open("source", "rb").read()[:1 << 20]
-for n in range(64):
+while n < 64 or turns < 2 and time.time() < end:
     if not i.is_exclusive_lock_owner(): turns += 1
-    i.write(data[n << 14:(n + 1) << 14], (2 << 20) + (n << 14))
+    at = n % 64 << 14
+    i.write(data[at:at + 16384], (2 << 20) + at)
     time.sleep(0.1)
+    n += 1
 print(turns)')") || fail "librbd: $turns"
-	wait $load || fail "I/O in the guest: $(tail -n 3 /run/load.out)"
+	work_end
 	[ "$turns" -ge 2 ] || fail "librbd had to ask for the lock $turns times"
 	dd if="$DEV" bs=1M skip=2 count=1 iflag=direct 2>/run/err | cmp -n 1048576 - "$PATTERN" || fail 'what librbd wrote is not what the device reads'
 	dd if="$DEV" bs=1M iflag=direct of=$LAB/data/seen 2>/run/err
@@ -79,7 +92,7 @@ t_exclusive() {
 	locked_image lk3 4
 	map lk3 exclusive
 	eq "$(owner lk3)" "$(us)" 'owner after mapping'
-	if host "timeout 40 rbd bench --io-type write --io-size 4K --io-total 16K lk3" >/run/bench; then fail 'librbd wrote all the same'; fi
+	if host "timeout 100 rbd bench --io-type write --io-size 4K --io-total 16K lk3" >/run/bench; then fail 'librbd wrote all the same'; fi
 	grep -qi 'read-only' /run/bench || fail "rbd bench said: $(tail -n1 /run/bench)"
 	write_at 8192 || fail 'write by the owner'
 	local id=$ID
@@ -102,10 +115,10 @@ t_refused_by_librbd() {
 i.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE)
 ready()
 told()'
-	if timeout 40 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err; then fail 'a write succeeded without the lock'; fi
+	write_fails || fail 'a write succeeded without the lock'
 	dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail 'a read needs no lock'
 	tell lk4
-	wait_for 20 eval '[ -z "$(owner lk4)" ]' || fail 'the peer does not end'
+	soon eval '[ -z "$(owner lk4)" ]' || fail 'the peer does not end'
 	write_at 0 || fail 'write after the peer ended'
 	unmap
 }
@@ -134,16 +147,15 @@ t_lock_timeout() {
 	locked_image lk6 4
 	peer lk6 '
 i.write(b"x" * 512, 0)
-open("pid.lk6", "w").write(str(os.getpid()))
 ready()
 os.kill(os.getpid(), signal.SIGSTOP)'
 	local t=$SECONDS
 	if add_raw "$(monspec v2) $(opts v2),exclusive,lock_timeout=3 rbd lk6"; then fail 'mapped while another holds the lock'; fi
 	t=$((SECONDS - t))
 	eq "$ERRNO" ETIMEDOUT errno
-	host "kill -KILL \$(cat $DATA/pid.lk6)"
-	# The C driver waits for the answer to its notification first: half a minute.
-	[ $t -ge 3 ] && [ $t -le 50 ] || fail "gave up after $t s, lock_timeout was 3"
+	undo
+	# The C driver waits for the answer to its notification first: half a minute. Without the option it would be forever.
+	[ $t -ge 3 ] && [ $t -le 100 ] || fail "gave up after $t s, lock_timeout was 3"
 }
 
 # The owner is dead: its lock is broken, and it is kept from writing ever again.
@@ -151,6 +163,7 @@ t_dead_owner() {
 	locked_image lk7 4
 	map lk7
 	write_at 0 || fail write
+	at_end watch_timeout_end
 	host 'ceph config set osd osd_client_watch_timeout 8; ceph osd blocklist ls 2>/dev/null' >/run/before
 	peer lk7 '
 i.write(b"x" * 512, 0)
@@ -159,9 +172,8 @@ ready()
 os.kill(os.getpid(), signal.SIGKILL)'
 	local t=$SECONDS addr
 	addr=$(awk '{ print $NF }' $LAB/data/owner.lk7)
-	timeout 70 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write after $((SECONDS - t)) s: $(cat /run/err)"
+	timeout 150 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write after $((SECONDS - t)) s: $(cat /run/err)"
 	echo "the lock was broken after $((SECONDS - t)) s"
-	host 'ceph config rm osd osd_client_watch_timeout'
 	eq "$(owner lk7)" "$(us)" 'owner of the lock'
 	host 'ceph osd blocklist ls 2>/dev/null' >/run/after
 	grep -qF "$addr " /run/after || fail "the dead owner $addr is not blocklisted: $(tr '\n' ' ' </run/after)"
@@ -169,19 +181,19 @@ os.kill(os.getpid(), signal.SIGKILL)'
 	unmap
 }
 
+watch_timeout_end() { host 'ceph config rm osd osd_client_watch_timeout'; }
+
 # We are the one who is kept out: I/O fails, unmapping works, and so does mapping again.
 t_blocklisted() {
 	locked_image lk8 4
 	map lk8
 	write_at 0 || fail write
-	local addr t=$SECONDS
+	local addr
 	addr=$(attr client_addr)
 	host "ceph osd blocklist add $addr" || fail 'ceph osd blocklist add'
-	sleep 1
-	if timeout 60 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err; then fail 'a blocklisted client wrote'; fi
-	[ $((SECONDS - t)) -lt 45 ] || fail "the write ended after $((SECONDS - t)) s"
+	# The OSD may hear of it later than we come.
+	soon write_fails || fail 'a blocklisted client wrote'
 	unmap || fail "unmap: $ERRNO"
-	[ $((SECONDS - t)) -lt 60 ] || fail "unmapped after $((SECONDS - t)) s"
 	map lk8
 	[ "$(attr client_addr)" != "$addr" ] || fail 'the same address again'
 	write_at 0 || fail "write by a new client: $(cat /run/err)"
@@ -191,13 +203,13 @@ t_blocklisted() {
 
 # Reads take no lock, unless asked to.
 t_lock_on_read() {
+	# udev reads, too.
+	quiet_udev
 	locked_image lk9 4
 	map lk9
 	local plain=$DEV asked
 	map lk9 noshare,lock_on_read
 	asked=$ID
-	# udev reads, too.
-	udevadm settle --timeout=20 || true
 	peer lk9 '
 i.write(b"x" * 512, 0)
 open("owner.lk9", "w").write(str(c.get_instance_id()))
@@ -220,11 +232,11 @@ t_watch_lost() {
 	host "o=\$(ceph osd map rbd rbd_header.$(attr image_id) -f json | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"acting_primary\"])')
 p=\$(cat /build/run/ceph/run/osd.\$o.pid); kill \$p; while [ -d /proc/\$p ] && [ \"\$(cut -d' ' -f3 /proc/\$p/stat)\" != Z ]; do sleep 0.1; done
 sleep 1; cd /; ceph-osd -i \$o" >/run/err || fail "restarting the OSD: $(cat /run/err)"
-	timeout 60 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	timeout 150 dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
 	watched() { host "id=\$(rbd lock ls lk10 | sed -n 's/.* auto \\([0-9]*\\) .*/\\1/p'); rbd status lk10 | grep -q \"cookie=\$id\$\""; }
-	wait_for 30 watched || fail "no watcher has the cookie in the lock: $(host rbd lock ls lk10; host rbd status lk10)"
+	soon watched || fail "no watcher has the cookie in the lock: $(host rbd lock ls lk10; host rbd status lk10)"
 	eq "$(owner lk10)" "$(us)" 'owner of the lock'
-	host 'timeout 60 rbd bench --io-type write --io-size 4K --io-total 16K lk10' >/run/bench || fail "rbd bench: $(tail -n1 /run/bench)"
+	host 'timeout 150 rbd bench --io-type write --io-size 4K --io-total 16K lk10' >/run/bench || fail "rbd bench: $(tail -n1 /run/bench)"
 	write_at 4096 || fail 'write after rbd bench'
 	unmap
 }
@@ -248,26 +260,21 @@ t_full_force_waiting() {
 	locked_image lk12 4
 	peer lk12 '
 i.write(b"x" * 512, 0)
-open("pid.lk12", "w").write(str(os.getpid()))
 ready()
 os.kill(os.getpid(), signal.SIGSTOP)'
 	map lk12
 	dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err &
-	local dd=$! bound=11
-	sleep 3
-	kill -0 $dd || fail "the write ended: $(cat /run/err)"
-	grep -q waiting "/sys/kernel/debug/rbd/$ID/requests" || fail "debugfs shows: $(cat "/sys/kernel/debug/rbd/$ID/requests")"
+	local dd=$!
+	soon grep -q waiting "/sys/kernel/debug/rbd/$ID/requests" || fail "debugfs shows: $(cat "/sys/kernel/debug/rbd/$ID/requests")"
+	hangs $dd write
 	if unmap_once "$ID"; then fail 'unmapped with a request that waits'; fi
 	eq "$ERRNO" EBUSY errno
-	local t=$SECONDS
-	if [ "$KERNEL_KIND" = debug ]; then bound=30; fi
-	unmap_once "$ID" full-force || fail "full force: $ERRNO"
-	[ $((SECONDS - t)) -le $bound ] || fail "full force took $((SECONDS - t)) s"
+	full_force "$ID"
 	if wait $dd; then fail 'the write succeeded'; fi
 	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
 	# The owner lives, and has its lock.
 	[ -n "$(owner lk12)" ] || fail 'the lock is gone'
-	host "kill -KILL \$(cat $DATA/pid.lk12)"
+	undo
 }
 
 # The feature comes while the image is mapped and written to: from then on the lock is taken.
@@ -275,15 +282,12 @@ t_enabled_while_mapped() {
 	[ "$DRIVER" = rust ] || skip 'the C driver takes features for what never changes'
 	image lk13 4M --image-feature layering --object-size 256K
 	map lk13
-	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=1M \
-		--iodepth=4 --time_based --runtime=8 --rate_iops=60 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.out 2>&1 &
-	local load=$!
-	sleep 2
+	work_begin --size=1M --rate_iops=60
 	eq "$(owner lk13)" '' 'owner before'
 	host 'rbd feature enable lk13 exclusive-lock object-map fast-diff' || fail 'rbd feature enable'
-	wait_for 10 eval '[ "$(owner lk13)" = "$(us)" ]' || fail "the owner is '$(owner lk13)'"
+	soon eval '[ "$(owner lk13)" = "$(us)" ]' || fail "the owner is '$(owner lk13)'"
 	host 'rbd object-map rebuild --no-progress lk13' || fail 'rbd object-map rebuild'
-	wait $load || fail "I/O in the guest: $(tail -n 3 /run/load.out)"
+	work_end
 	write_at 2M || fail "write: $(cat /run/err)"
 	eq "$(owner lk13)" "$(us)" 'owner after a write'
 	[ -z "$(host 'rbd info lk13 | grep flags: | grep invalid')" ] || fail 'the object map is invalid'

@@ -26,7 +26,7 @@ t_attributes() {
 	done
 	eq "$(attr cluster_fsid)" "$fsid" cluster_fsid
 	eq "$(attr image_id)" "$(host "rbd info m2 --format json | python3 -c 'import json,sys; print(json.load(sys.stdin)[\"id\"])'")" image_id
-	eq "$(attr pool_id)" "$(host "ceph osd pool ls detail -f json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0][\"pool_id\"])'")" pool_id
+	eq "$(attr pool_id)" "$(host "ceph osd pool ls detail -f json | python3 -c 'import json,sys; print(*(p[\"pool_id\"] for p in json.load(sys.stdin) if p[\"pool_name\"] == \"rbd\"))'")" pool_id
 	eq "$(attr snap_id)" 18446744073709551614 snap_id
 	eq "$(attr pool_ns)" '' pool_ns
 	eq "$(attr parent)" '(no parent image)' parent
@@ -46,8 +46,8 @@ t_tool() {
 	rbd showmapped >/run/shown
 	grep -qE "m3 .*$dev" /run/shown || fail "rbd showmapped: $(cat /run/shown)"
 	[ "$(readlink -f /dev/rbd/rbd/m3)" = "$dev" ] || fail "/dev/rbd/rbd/m3 does not lead to $dev"
-	rbd device list --format json | grep -q '"name":"m3"' || fail 'rbd device list'
-	rbd unmap /dev/rbd/rbd/m3 || fail 'rbd unmap'
+	grep -q '"name":"m3"' <<<"$(rbd device list --format json)" || fail 'rbd device list'
+	tool_unmap /dev/rbd/rbd/m3 || fail 'rbd unmap'
 	[ ! -e "$dev" ] || fail "$dev is still there"
 }
 
@@ -105,7 +105,7 @@ t_force() {
 	exec 7<"$DEV"
 	unmap "$ID" force || fail "forced unmap: $ERRNO"
 	exec 7<&-
-	wait_for 5 test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
+	soon test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
 }
 
 t_bus_files() {
@@ -163,7 +163,7 @@ t_debugfs() {
 	img d1 16
 	map d1
 	local d f
-	d=$(echo /sys/kernel/debug/ceph/"$fsid".client*)
+	d=/sys/kernel/debug/ceph/$fsid.$(attr client_id)
 	[ -d "$d" ] || fail "no directory below /sys/kernel/debug/ceph"
 	for f in osdmap monmap monc osdc client_options; do
 		cat "$d/$f" >/run/dbg || fail "$f cannot be read"
@@ -171,5 +171,5 @@ t_debugfs() {
 	grep -q "^epoch [0-9]" "$d/osdmap" || grep -q 'epoch' "$d/osdmap" || fail 'osdmap shows no epoch'
 	grep -q '6789\|3300' "$d/monmap" || fail 'monmap shows no address'
 	unmap
-	wait_for 5 test ! -e "$d" || fail 'the directory outlives the client'
+	soon test ! -e "$d" || fail 'the directory outlives the client'
 }

@@ -10,9 +10,13 @@ hog() {
 	[ $take -gt 0 ] || skip "only $(available) MiB of memory are free as it is"
 	mkdir -p /run/hog
 	mount -t tmpfs -o size=100% hog /run/hog
-	AT_END=hog_end
+	at_end hog_end
 	fallocate -l ${take}M /run/hog/fill || fail 'filling the memory'
 	echo "$(available) MiB left"
+}
+dirty_ratios() {
+	echo "$1" >/proc/sys/vm/dirty_ratio
+	echo "$2" >/proc/sys/vm/dirty_background_ratio
 }
 hog_end() {
 	swapoff "$DEV" 2>/dev/null || true
@@ -31,6 +35,7 @@ t_writeback() {
 	mount "$DEV" /run/mnt || fail mount
 	source_pattern
 	hog 80
+	at_end dirty_ratios "$old_ratio" "$old_background"
 	echo 90 >/proc/sys/vm/dirty_ratio
 	echo 80 >/proc/sys/vm/dirty_background_ratio
 	local i
@@ -39,15 +44,13 @@ t_writeback() {
 	done >/run/mnt/file
 	echo "$(awk '/^(MemFree|Dirty|Writeback):/ { printf "%s %d MiB  ", $1, $2 / 1024 }' /proc/meminfo)"
 	sync -f /run/mnt/file || fail sync
-	echo "$old_ratio" >/proc/sys/vm/dirty_ratio
-	echo "$old_background" >/proc/sys/vm/dirty_background_ratio
+	undo
 	sum=$(for ((i = 0; i < mib / 8; i++)); do cat "$PATTERN"; done | md5sum)
 	umount /run/mnt
 	mount "$DEV" /run/mnt || fail 'mount again'
 	eq "$(md5sum </run/mnt/file)" "$sum" 'the file'
 	umount /run/mnt
-	hog_end
-	AT_END=''
+	undo
 	unmap
 }
 
@@ -70,7 +73,6 @@ for turn in range(3):
 PY
 	grep rbd /proc/swaps
 	swapoff "$DEV" || fail swapoff
-	hog_end
-	AT_END=''
+	undo
 	unmap
 }

@@ -16,8 +16,7 @@ PUTS=0
 image() {
 	local name=$1 size=$2
 	shift 2
-	host rbd create --size "$size" "$@" "$name" || fail "rbd create $name"
-	IMAGES+=("$name")
+	create --size "$size" "$@" "$name"
 }
 
 # source_pattern   8 MiB of random bytes, known on both sides: PATTERN, PATTERN_HOST. Made once in a guest.

@@ -5,12 +5,16 @@
 
 [ "$(wc -w <<<"$mon_addrs")" -ge 3 ] || skip 'it needs three monitors'
 
-# The monitor that our client talks to: its letter.
+# The monitor that our client talks to: its letter in CURRENT. False when it is connected to none, or has not made its choice.
 current_mon() {
-	local n
-	n=$(sed -n 's/^.*: [0-9A-F]*:[0-9A-F]* 0\([123]\)004D0A:0CE4 01.*/\1/p' /proc/net/tcp | head -n1)
-	case $n in 1) echo a ;; 2) echo b ;; 3) echo c ;; *) fail 'connected to no monitor' ;; esac
+	case $(sed -n 's/^.*: [0-9A-F]*:[0-9A-F]* 0\([123]\)004D0A:0CE4 01.*/\1/p' /proc/net/tcp | tr -d '\n') in
+	1) CURRENT=a ;;
+	2) CURRENT=b ;;
+	3) CURRENT=c ;;
+	*) return 1 ;;
+	esac
 }
+current_mon_is_not() { current_mon && [ "$CURRENT" != "$1" ]; }
 all_mons() {
 	local m s=''
 	for m in $mon_addrs; do s+="${s:+,}$(monspec v2 "$m")"; done
@@ -21,31 +25,26 @@ map_all_mons() {
 	ID=$(mapped_ids | tail -n1) DEV=/dev/rbd$(mapped_ids | tail -n1)
 }
 
-# The flags PAUSERD and PAUSEWR of the map that the client has (include/rados.h: 4 and 8).
-paused() { grep -q 'flags 0x[0-9a-f]*[cdef]$' /sys/kernel/debug/ceph/*/osdmap; }
-
 # The one in use dies under I/O, for good. The client goes to another: it learns of a new map, and can map more images.
 t_failover() {
 	img mo1 16 --object-size 1M
 	img mo2 16
 	map_all_mons mo1
-	local dead other=''
-	dead=$(current_mon)
+	soon current_mon || fail 'connected to no monitor'
+	local dead=$CURRENT
 	load_begin 20
 	sleep 2
 	stop_daemon "mon.$dead" KILL
 	load_end
-	wait_for 40 eval 'other=$(current_mon 2>/dev/null) && [ "$other" != "$dead" ]' || fail 'connected to no other monitor'
-	echo "from mon.$dead to mon.$other"
+	soon current_mon_is_not "$dead" || fail 'connected to no other monitor'
+	echo "from mon.$dead to mon.$CURRENT"
 	# A new map must reach us through it: requests wait while the cluster says pause.
-	host 'ceph osd set pause' >/dev/null
-	AT_END="host ceph osd unset pause"
-	wait_for 30 paused || fail "no new map came through mon.$other"
+	pause
 	dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err &
-	sleep 4
-	kill -0 $! || fail "the write ended while the cluster paused: $(cat /run/err)"
-	host 'ceph osd unset pause' >/dev/null
-	wait $! || fail "write: $(cat /run/err)"
+	local dd=$!
+	hangs $dd write
+	undo
+	wait $dd || fail "write: $(cat /run/err)"
 	local id=$ID
 	add_raw "$(all_mons) $(opts v2),noshare rbd mo2" || fail "map with a monitor dead: $ERRNO"
 	start_daemon "mon.$dead"
@@ -63,7 +62,9 @@ t_rolling() {
 		stop_daemon mon.$m
 		sleep 3
 		start_daemon mon.$m
-		sleep 2
+		# Never two of them at a time.
+		host "until timeout 20 ceph quorum_status -f json | python3 -c 'import json, sys; sys.exit(len(json.load(sys.stdin)[\"quorum_names\"]) < $(wc -w <<<"$mon_addrs"))'; do sleep 0.5; done" >/run/err 2>&1 ||
+			fail "mon.$m does not come back: $(tail -n1 /run/err)"
 	done
 	load_end
 	same_content mo3

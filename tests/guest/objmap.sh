@@ -34,7 +34,6 @@ changed() { # FROM IMAGE[@SNAP]
 	host "rbd diff --whole-object ${1:+--from-snap $1} --format json $2 | python3 -c 'import json,sys
 print(*sorted(n for d in json.load(sys.stdin) for n in range(d[\"offset\"] >> 16, (d[\"offset\"] + d[\"length\"] + 65535) >> 16)))'"
 }
-writes_done() { awk '{ print $5 }' "/sys/block/${DEV##*/}/stat"; }
 flags_of() { host "rbd info $1 | sed -n 's/^.flags: //p'"; }
 
 # No options, neither to create nor to map.
@@ -51,7 +50,7 @@ t_default() {
 	map_agrees om1
 	rbd map om1 >/run/dev || fail 'rbd map'
 	device_is om1 "$(</run/dev)"
-	rbd unmap om1 || fail 'rbd unmap'
+	tool_unmap om1 || fail 'rbd unmap'
 }
 
 # Objects come and go; each time both sides see the same, while mapped.
@@ -100,10 +99,12 @@ t_vanished() {
 	local addr
 	addr=$(attr client_addr)
 	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=load --rw=randwrite --bs=4k --size=16M --iodepth=16 \
-		--time_based --runtime=80 >/run/load.out 2>&1 &
-	wait_for 60 eval '[ "$(writes_done)" -gt 20 ]' || fail 'fio writes nothing'
+		--time_based --runtime=900 >/run/load.out 2>&1 &
+	local load=$!
+	soon eval '[ "$(writes_done)" -gt 20 ]' || fail 'fio writes nothing'
 	host "ceph osd blocklist add $addr" || fail 'ceph osd blocklist add'
-	wait_for 45 eval "! kill -0 $!" 2>/dev/null || fail 'I/O of a blocklisted client does not end'
+	soon eval "! kill -0 $load" 2>/dev/null || fail 'I/O of a blocklisted client does not end'
+	if wait $load; then fail 'a blocklisted client wrote'; fi
 	unmap || unmap "$ID" force || fail "unmap: $ERRNO"
 	# What exists must be in the map; what is in the map need not exist.
 	host "rbd object-map check --no-progress om4 && python3 - <<'PY'
@@ -220,13 +221,13 @@ t_resize() {
 	put $((65536 * 15)) 65536
 	sync_host 'rbd resize --no-progress --size 20M om9'
 	model_size 20971520
-	wait_for 10 eval '[ "$(attr size)" = 20971520 ]' || fail "size is $(attr size) after growing"
+	soon eval '[ "$(attr size)" = 20971520 ]' || fail "size is $(attr size) after growing"
 	put $((20971520 - 4096)) 4096
 	put $((65536 * 100)) 4096
 	map_agrees om9
 	sync_host 'rbd resize --no-progress --allow-shrink --size 1M om9'
 	model_size 1048576
-	wait_for 10 eval '[ "$(attr size)" = 1048576 ]' || fail "size is $(attr size) after shrinking"
+	soon eval '[ "$(attr size)" = 1048576 ]' || fail "size is $(attr size) after shrinking"
 	put $((65536 * 2)) 4096
 	both_are om9 om9
 	map_agrees om9
@@ -302,7 +303,7 @@ print(run(\"info\", o, \"rbd_lock\", \"--format\", \"json\"))
 '" >/run/broken 2>&1 || fail "rados lock break: $(tail -n1 /run/broken)"
 	# To an object that is there and dirty: the map need not be told.
 	dd if="$PATTERN" of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write to an object that is there: $(cat /run/err)"
-	timeout 60 dd if="$PATTERN" of="$DEV" bs=64k count=1 seek=20 oflag=direct 2>/run/err || [ $? != 124 ] || fail 'a write hangs'
+	timeout 150 dd if="$PATTERN" of="$DEV" bs=64k count=1 seek=20 oflag=direct 2>/run/err || [ $? != 124 ] || fail 'a write hangs'
 	echo "a new object: $(tail -n1 /run/err)"
 	case $(flags_of om12) in
 	'') host 'rbd diff --whole-object om12 | wc -l; rados -p rbd ls | grep -c '"rbd_data.$(attr image_id)" >/run/counts

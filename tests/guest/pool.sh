@@ -62,7 +62,7 @@ t_namespace() {
 	rbd map rbd/space/pl3 >/run/dev || fail 'rbd map of an image in a namespace'
 	device_is pl3 "$(</run/dev)"
 	[ -b /dev/rbd/rbd/space/pl3 ] || fail 'no link in /dev/rbd/rbd/space'
-	rbd unmap "$(</run/dev)"
+	tool_unmap "$(</run/dev)"
 	# The one of the same name is another image.
 	map pl3 _pool_ns=other
 	cmp -n 1048576 "$DEV" /dev/zero || fail 'the namespaces are not kept apart'
@@ -138,7 +138,7 @@ t_odd() {
 	both_are pl7 pl7
 	sync_host "rbd resize --no-progress --size $((10485760 + 3 * 512))B pl7"
 	model_size $((10485760 + 3 * 512))
-	wait_for 10 eval '[ "$(attr size)" = 10487296 ]' || fail "size is $(attr size) after growing"
+	soon eval '[ "$(attr size)" = 10487296 ]' || fail "size is $(attr size) after growing"
 	put $((10485760 + 1024)) 512
 	both_are pl7 pl7
 	unmap

@@ -12,15 +12,16 @@ t_v2() { tickets ti1; }
 t_v1() { PROTO=v1 tickets ti2; }
 tickets() { # IMAGE
 	short_tickets
-	AT_END=socket_failures_end
+	at_end socket_failures_end
 	# The keys of three periods are known to the OSDs: a ticket that was never renewed is of no use after four.
 	under_fault "$(long $((TTL * 4 + 5)))" "$1" tickets_run_out
-	AT_END=''
+	undo
 }
 tickets_run_out() {
 	host 'ceph config set osd ms_inject_socket_failures 150'
 	while loaded; do sleep 1; done
 	socket_failures_end
-	# Nothing was sent for as long: then everything has run out.
+	load_stop
+	# Nothing is sent for as long: then everything has run out.
 	sleep $((TTL * 4))
 }

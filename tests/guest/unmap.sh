@@ -2,53 +2,34 @@
 # shellcheck shell=bash
 # Unmapping that must end, whatever the cluster does.
 
-freeze() {
-	# No daemon may stay frozen for the next test.
-	AT_END=thaw
-	# What looks at new devices would be stuck with them, and others with it.
-	udevadm settle
-	host 'kill -STOP $(cat /build/run/ceph/run/{osd,mon}.*.pid)'
-}
-thaw() { host 'kill -CONT $(cat /build/run/ceph/run/{osd,mon}.*.pid)'; }
-
 # write_stuck: a write in the background that cannot end now
 write_stuck() {
 	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err &
 	DD=$!
-	sleep 3
-	kill -0 $DD || fail "the write ended all the same: $(cat /run/err)"
+	hangs $DD write
 }
-# The documentation states a bound of 10 s. The debug kernel under emulation may need longer for its own work.
-full_force() { # ID
-	local t=$SECONDS bound=11
-	if [ "$KERNEL_KIND" = debug ]; then bound=30; fi
-	if ! unmap_once "$1" full-force; then
-		if [ "$KERNEL_KIND:$ERRNO" != debug:ETIMEDOUT ]; then fail "full force: $ERRNO"; fi
-		unmap_once "$1" full-force || eq "$ERRNO" ENOENT 'full force again'
-	fi
-	echo "full force: $((SECONDS - t)) s"
-	[ $((SECONDS - t)) -le $bound ] || fail "full force took $((SECONDS - t)) s"
-	[ ! -e "$BUS/devices/$1" ] || fail 'the device is still on the bus'
-}
+# Being removed, it cannot be opened any more.
+going() { ! (exec 9<"$DEV") 2>/run/null; }
 ours() { [ "$DRIVER" = rust ] || skip 'the C driver has no full-force'; }
 
 t_full_force_write() {
 	ours
+	quiet_udev
 	img uf1 8 --object-size 1M
 	map uf1
-	freeze
+	freeze osd mon
 	write_stuck
 	if unmap_once; then fail 'unmapped with a request in flight'; fi
 	eq "$ERRNO" EBUSY errno
-	cat "/sys/kernel/debug/rbd/$ID/requests" >/run/requests
-	grep -qE '^rbd_data\..*Write.*write.* ms$' /run/requests || fail "debugfs shows: $(cat /run/requests)"
+	soon grep -qE '^rbd_data\..*Write.*write.* ms$' "/sys/kernel/debug/rbd/$ID/requests" ||
+		fail "debugfs shows: $(cat "/sys/kernel/debug/rbd/$ID/requests")"
 	full_force "$ID"
 	[ ! -e "/sys/kernel/debug/rbd/$ID" ] || fail 'the folder in debugfs outlives the device'
 	if wait $DD; then fail 'the write succeeded'; fi
 	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
 	if unmap_once "$ID" full-force; then fail 'unmapped twice'; fi
 	eq "$ERRNO" ENOENT errno
-	thaw
+	undo
 	map uf1
 	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
 	unmap
@@ -56,6 +37,7 @@ t_full_force_write() {
 
 t_full_force_mounted() {
 	ours
+	quiet_udev
 	img uf2 64
 	map uf2
 	mkfs.ext4 -q "$DEV"
@@ -63,18 +45,17 @@ t_full_force_mounted() {
 	mount "$DEV" /run/mnt
 	echo here >/run/mnt/kept
 	sync
-	freeze
-	dd if=/dev/zero of=/run/mnt/lost bs=64k count=64 2>/run/err
-	sync -f /run/mnt &
+	freeze osd mon
+	# The journal may hold up the writer already.
+	(dd if=/dev/zero of=/run/mnt/lost bs=64k count=64 2>/run/err && sync -f /run/mnt) &
 	local sync=$!
-	sleep 3
-	kill -0 $sync || fail 'sync ended all the same'
+	hangs $sync sync
 	full_force "$ID"
 	wait $sync || true
 	if cat /run/mnt/lost >/run/null 2>&1 && echo x >/run/mnt/more 2>/run/err && sync -f /run/mnt; then fail 'the file system is still served'; fi
-	timeout 20 umount /run/mnt || fail 'umount'
-	wait_for 5 test ! -e "/sys/block/rbd$ID" || fail 'the disk outlives its last user'
-	thaw
+	timeout 90 umount /run/mnt || fail 'umount'
+	soon test ! -e "/sys/block/rbd$ID" || fail 'the disk outlives its last user'
+	undo
 	map uf2
 	mount "$DEV" /run/mnt
 	eq "$(cat /run/mnt/kept)" here 'what was written before'
@@ -85,13 +66,15 @@ t_full_force_mounted() {
 # A remover that waits is overtaken.
 t_full_force_overtakes() {
 	ours
+	quiet_udev
 	img uf3 8 --object-size 1M
 	map uf3
-	freeze
+	freeze osd mon
 	write_stuck
 	(unmap_once "$ID" force) &
 	local forced=$!
-	sleep 2
+	soon going || fail 'the device can still be opened'
+	sleep 1
 	kill -0 $forced || fail 'force did not wait for the write'
 	if unmap_once "$ID" force; then fail 'removed twice'; fi
 	eq "$ERRNO" EINPROGRESS errno
@@ -99,12 +82,14 @@ t_full_force_overtakes() {
 	wait $forced || fail 'the other remover failed'
 	if wait $DD; then fail 'the write succeeded'; fi
 	# One that nobody uses, whose watch cannot be ended.
-	thaw
+	undo
 	map uf3
-	freeze
-	(unmap_once "$ID") &
+	freeze osd mon
+	# It may find us having a look at it.
+	(unmap "$ID") &
 	forced=$!
-	sleep 2
+	soon going || fail 'the device can still be opened'
+	sleep 1
 	kill -0 $forced || fail 'the watch was ended all the same'
 	full_force "$ID"
 	wait $forced || fail 'the other remover failed'
@@ -113,20 +98,21 @@ t_full_force_overtakes() {
 # With the cluster gone for good, the modules can still be taken out.
 t_full_force_unload() {
 	ours
+	quiet_udev
 	img uf4 8 --object-size 1M
 	img uf5 8 --object-size 1M
 	map uf4
 	local other=$ID
 	map uf5 noshare
-	freeze
+	freeze osd mon
 	write_stuck
 	full_force "$ID"
 	full_force "$other"
 	wait $DD || true
 	local t=$SECONDS
 	unload_driver
-	[ $((SECONDS - t)) -le 20 ] || fail "unloading took $((SECONDS - t)) s"
-	thaw
+	[ $((SECONDS - t)) -le 60 ] || fail "unloading took $((SECONDS - t)) s"
+	undo
 	load_driver
 	map uf4
 	dd if="$DEV" of=/dev/null bs=64k count=1 iflag=direct 2>/run/err || fail "read after mapping again: $(cat /run/err)"
@@ -187,7 +173,7 @@ t_force() {
 	unmap_once "$ID" force || fail "force: $ERRNO"
 	if dd if=/dev/zero bs=4k count=1 oflag=direct 2>/run/err >&7; then fail 'a write after force'; fi
 	exec 7>&-
-	wait_for 10 test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
+	soon test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
 	map un3
 	dd if=/dev/zero of="$DEV" bs=4k count=1 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
 	unmap
@@ -196,14 +182,15 @@ t_force() {
 # The same under the exclusive lock, with an object map to be kept.
 t_full_force_locked() {
 	ours
+	quiet_udev
 	image un4 8M --object-size 1M
 	map un4
 	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
-	freeze
+	freeze osd mon
 	write_stuck
 	full_force "$ID"
 	if wait $DD; then fail 'the write succeeded'; fi
-	thaw
+	undo
 	map un4
 	dd if=/dev/zero of="$DEV" bs=64k count=64 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
 	unmap
@@ -213,6 +200,7 @@ t_full_force_locked() {
 # Of two mappings that share a client, one is taken away; what the other waits for comes true when the cluster is back.
 t_full_force_shared() {
 	ours
+	quiet_udev
 	img un5 8 --object-size 1M
 	img un6 8 --object-size 1M
 	map un5
@@ -220,14 +208,15 @@ t_full_force_shared() {
 	map un6
 	model un6 8388608
 	put 0 65536
-	freeze
+	freeze osd mon
 	dd if=/dev/zero of="$dev" bs=64k count=8 oflag=direct 2>/run/err.dd &
 	dd if="$PATTERN" of="$DEV" bs=64k count=8 oflag=direct 2>/run/err.dd2 &
 	local other=$!
-	sleep 3
+	wait_for 60 in_flight "$dev" || fail "the write does not get to the device: $(cat /run/err.dd)"
+	hangs $other 'other write'
 	full_force "$id"
 	kill -0 $other || fail "the other mapping's write ended: $(cat /run/err.dd2)"
-	thaw
+	undo
 	wait $other || fail "the other mapping: $(cat /run/err.dd2)"
 	todo "head -c 524288 $PATTERN_HOST | dd of=m.un6 bs=64k conv=notrunc status=none"
 	both_are un6 un6

@@ -268,25 +268,11 @@ lane() { # main|side
 }
 # Two guests at a time, each beside a cluster of its own, where the machine has room for them.
 part_guest() {
-	local lanes l pids=()
-	lanes=${LANES:-$([ "$(awk '/^MemAvailable/ { print int($2 / 1048576) }' /proc/meminfo)" -ge 9 ] && echo 2 || echo 1)}
-	case $lanes in 1) lanes='main+side' ;; *) lanes='main side' ;; esac
-	set -m
-	for l in $lanes; do
-		run_lane "${l//+/ }" &
-		pids+=($!)
-	done
-	set +m
-	# shellcheck disable=SC2064
-	trap "trap '' INT TERM; kill -TERM -- ${pids[*]/#/-} 2>/dev/null; wait; exit 130" INT TERM
-	for l in "${pids[@]}"; do wait "$l" || result not-ok guest.lane "ended early, status $?"; done
-	trap 'exit 130' INT TERM
+	if [ "$(lanes)" = 1 ]; then run_lane main side; else side_by_side 'run_lane main' 'run_lane side'; fi
 }
 run_lane() { # LANE…
 	local l
-	set +m
-	trap 'exit 130' INT TERM
-	in_run "${1%% *}"
-	for l in $1; do lane "$l"; done
+	in_run "$1"
+	for l in "$@"; do lane "$l"; done
 	if [ -d "$RUN" ]; then keep_logs; fi
 }

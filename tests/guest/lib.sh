@@ -243,7 +243,8 @@ quiet_udev() {
 	udevadm control --reload || sleep 4
 }
 loud_udev() {
-	rm -f /run/udev/rules.d/60-persistent-storage.rules /run/udev/rules.d/99-quiet.rules
+	rm -f /run/udev/rules.d/99-quiet.rules
+	find /run/udev/rules.d -name '*.rules' -empty -delete
 	udevadm control --reload || true
 }
 # freeze osd|mon…   all daemons of these kinds stand still, until `undo` or the end of the test

@@ -41,8 +41,9 @@ X
 peer() {
 	host_later "$(librbd "$1" "$2")"
 	at_end end_peer "$1" "$LATER"
-	soon eval '[ -e "$LAB/data/ready.$1" ] || [ -e "$LATER.rc" ]' || true
-	[ -e "$LAB/data/ready.$1" ] || fail "the peer is not ready: $(tail -n1 "$LATER.out")"
+	local ready=$LAB/data/ready.$1
+	soon eval '[ -e "$ready" ] || [ -e "$LATER.rc" ]' || true
+	[ -e "$ready" ] || fail "the peer is not ready: $(tail -n1 "$LATER.out")"
 }
 # It may stand still, and hold the lock.
 end_peer() { [ -e "$2.rc" ] || host "kill -KILL \$(cat $DATA/pid.$1); true" >/run/null; }

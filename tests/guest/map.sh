@@ -150,8 +150,9 @@ t_several() {
 
 t_loop() {
 	img l1 16
-	local i
-	for ((i = 0; i < 15; i++)); do
+	local i rounds
+	rounds=$(more 6)
+	for ((i = 0; i < rounds; i++)); do
 		map l1
 		dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail "read in round $i"
 		unmap || fail "unmap in round $i: $ERRNO"

@@ -237,8 +237,13 @@ sleep 1; cd /; ceph-osd -i \$o" >/run/err || fail "restarting the OSD: $(cat /ru
 	watched() { host "id=\$(rbd lock ls lk10 | sed -n 's/.* auto \\([0-9]*\\) .*/\\1/p'); rbd status lk10 | grep -q \"cookie=\$id\$\""; }
 	soon watched || fail "no watcher has the cookie in the lock: $(host rbd lock ls lk10; host rbd status lk10)"
 	eq "$(owner lk10)" "$(us)" 'owner of the lock'
+	# The list of watchers has those, too, whom the OSD has not heard of since it came back.
+	local client
+	client=$(attr client_id)
+	heard() { grep -q "reply client.${client#client} " <<<"$(host "timeout 60 rados -p rbd notify rbd_header.$(attr image_id) hello 2>&1 || true" | tee /run/heard)"; }
+	soon heard || fail "our watch does not hear: $(tr '\n' ' ' </run/heard) $(cat /sys/kernel/debug/ceph/*/osdc)"
 	host 'timeout 150 rbd bench --io-type write --io-size 4K --io-total 16K lk10' >/run/bench || fail "rbd bench: $(tail -n1 /run/bench)"
-	write_at 4096 || fail 'write after rbd bench'
+	write_at 4096 || fail "write after rbd bench: $(cat /sys/kernel/debug/ceph/*/osdc)"
 	unmap
 }
 

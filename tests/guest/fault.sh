@@ -18,22 +18,9 @@ seed() {
 # that was sent again too late and put in the place of a newer one.
 LOAD_SIZE=$(if [ -n "${SOAK:-}" ]; then echo 16; else echo 2; fi)
 load_begin() {
-	local before
 	LOAD_SIZE=${2:-$LOAD_SIZE}
-	rm -f /run/load.*
-	before=$(writes_done)
-	(
-		trap - ERR
-		pass=0
-		until [ -e /run/load.stop ]; do
-			pass=$((pass + 1))
-			load_pass $pass --do_verify=1 >/run/load.out 2>&1 || exit 1
-			echo $pass >/run/load.passes
-		done
-	) &
-	LOAD=$!
-	# The load takes its time to begin.
-	soon works $LOAD "$before" || fail 'fio writes nothing'
+	repeat_begin load load_pass --do_verify=1
+	LOAD=$REPEATED
 	LOADED_UNTIL=$((SECONDS + $1))
 }
 load_pass() { # NUMBER [OPTIONS OF fio]
@@ -57,7 +44,7 @@ load_end() {
 	local pass
 	load_stop
 	wait $LOAD || fail "I/O during the fault: $(tail -n 3 /run/load.out)"
-	pass=$(</run/load.passes)
+	pass=$(</run/load.done)
 	load_pass "$pass" --verify_only >/run/load.out 2>&1 || fail "what the last pass wrote is not there: $(tail -n 3 /run/load.out)"
 	echo "verified $((pass * LOAD_SIZE)) MiB in $pass passes"
 }

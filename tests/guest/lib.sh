@@ -283,23 +283,34 @@ full_force() {
 	[ ! -e "$BUS/devices/$1" ] || fail 'the device is still on the bus'
 }
 
-# work_begin OPTIONS OF fio…   verified I/O in the background for as long as the test needs it, in runs that each verify what they wrote
-work_begin() {
-	local before
-	rm -f /run/work.*
+# repeat_begin NAME FUNCTION ARGUMENTS…   does "FUNCTION N ARGUMENTS…" in the background, N counting from 1, until there is /run/NAME.stop; it
+# writes to the device. /run/NAME.out is its output, /run/NAME.done the last N that is done, REPEATED the process.
+repeat_begin() {
+	local name=$1 function=$2 before
+	shift 2
+	rm -f "/run/$name".*
 	before=$(writes_done)
 	(
 		trap - ERR
-		run=0
-		until [ -e /run/work.stop ]; do
-			run=$((run + 1))
-			fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=work --rw=randwrite --bs=4k --io_size=512k \
-				--iodepth=4 --verify=crc32c --do_verify=1 --verify_fatal=1 --randseed=$run "$@" >/run/work.out 2>&1 || exit 1
-			echo $run >/run/work.runs
+		n=0
+		until [ -e "/run/$name.stop" ]; do
+			n=$((n + 1))
+			"$function" $n "$@" >"/run/$name.out" 2>&1 || exit 1
+			echo $n >"/run/$name.done"
 		done
 	) &
-	WORK=$!
-	soon works $WORK "$before" || fail 'fio writes nothing'
+	REPEATED=$!
+	# It takes its time to begin.
+	soon works $REPEATED "$before" || fail 'fio writes nothing'
+}
+# work_begin OPTIONS OF fio…   verified I/O in the background for as long as the test needs it, in runs that each verify what they wrote
+work_begin() {
+	repeat_begin work work_run "$@"
+	WORK=$REPEATED
+}
+work_run() { # NUMBER OPTIONS OF fio…
+	fio --output-format=terse --ioengine=libaio --direct=1 --thread --filename="$DEV" --name=work --rw=randwrite --bs=4k --io_size=512k \
+		--iodepth=4 --verify=crc32c --do_verify=1 --verify_fatal=1 --randseed="$@"
 }
 # works PID BEFORE   it has written, or ended
 works() { [ "$(writes_done)" -gt "$2" ] || ! kill -0 "$1" 2>/dev/null; }
@@ -307,7 +318,7 @@ works() { [ "$(writes_done)" -gt "$2" ] || ! kill -0 "$1" 2>/dev/null; }
 work_end() {
 	: >/run/work.stop
 	wait $WORK || fail "I/O in the background: $(tail -n 3 /run/work.out)"
-	echo "$(</run/work.runs) runs of I/O in the background"
+	echo "$(</run/work.done) runs of I/O in the background"
 }
 fio_() {
 	fio --output-format=terse --terse-version=3 --ioengine=libaio --direct=1 --thread --filename="$DEV" --randrepeat=1 "$@" >/run/fio.out 2>&1 ||

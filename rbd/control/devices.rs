@@ -74,8 +74,8 @@ pub(super) struct Begun {
     pub(super) removal: Arc<Removal>,
     /// What is to be torn down, unless others are at it.
     pub(super) mapped: Option<Mapped>,
-    /// Whose requests are to fail first.
-    pub(super) abort: Option<Arc<Image>>,
+    /// Whose requests are in the way.
+    pub(super) image: Arc<Image>,
 }
 
 /// A device that is being set up. Unless it [arrives](Self::arrive) it is taken off the list again.
@@ -155,7 +155,7 @@ impl Devices {
         Ok(Begun {
             removal: entry.removal.clone(),
             mapped,
-            abort: full.then(|| entry.image.clone()),
+            image: entry.image.clone(),
         })
     }
 }

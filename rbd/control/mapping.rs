@@ -81,6 +81,10 @@ pub(crate) trait Mapping: Driver {
     /// The disk is gone: let go of everything in the cluster. Called once. May sleep.
     fn close(&self);
 
+    /// How long the cluster is waited for where somebody waits, in seconds: the option `mount_timeout`.
+    /// 0 is for ever.
+    fn mount_timeout(&self) -> u32;
+
     /// Gives the cluster up: what is under way ends with an error, and so does, at once, whatever comes,
     /// until the mapping is closed and beyond. On return no data of requests is in use. Sleeps, but for
     /// nobody outside of this machine.

@@ -7,7 +7,7 @@ use super::{
     bus,
     devices::{Begun, Devices, OpenMapping},
     ids::{Id, Ids},
-    map_spec::{MapSpec, RemoveSpec},
+    map_spec::{Force, MapSpec, RemoveSpec},
     mapping::{Mapping, Queues},
 };
 use crate::{
@@ -30,6 +30,10 @@ use net_ceph::abstractions::workqueue::{Queue, QueueFlags};
 /// Minor numbers of a device with a major number of its own
 /// (Linux `drivers/block/rbd.c`, `RBD_MINORS_PER_MAJOR`).
 const MINORS_PER_MAJOR: u32 = 256;
+
+/// Seconds for which a remover waits at most until a device is gone whose I/O was made to fail. It has to
+/// wait for nothing but this machine: file systems that give up, and tasks that find out.
+const ABORTED_SECONDS: u32 = 10;
 
 /// The driver: what the bus carries.
 pub(crate) struct Rbd {
@@ -129,21 +133,44 @@ impl Rbd {
         coming.arrive(debug, disk, device, own_major)
     }
 
-    /// Unmaps a device, as [`Devices::begin_removal`] and [`Removal::wait`] say. May sleep: unless by full
-    /// force, what is under way is waited for.
+    /// Unmaps a device, as [`Devices::begin_removal`] says. `EINTR` for a fatal signal, `ETIMEDOUT` if the device
+    /// is not gone when it should be; then it goes on going. May sleep: by force until what is under way has
+    /// ended, but no longer than the mapping waits for its cluster (`mount_timeout`).
     pub(super) fn remove(&self, spec: RemoveSpec) -> Result {
         let Begun {
             removal,
             mapped,
-            abort,
+            image,
         } = self.devices.begin_removal(spec)?;
-        if let Some(image) = abort {
+        if spec.force == Force::Full {
             pr_warn!("rbd{}: full force: all I/O fails\n", spec.id);
             image.abort();
         }
         if let Some(mapped) = mapped {
             removal.start(&self.removals, mapped, spec.force);
         }
-        removal.wait(spec.force)
+        match spec.force {
+            Force::No => {
+                removal.wait(0)?;
+                return Ok(());
+            }
+            Force::Open => {
+                let patience = image.mount_timeout();
+                if removal.wait(patience)? {
+                    return Ok(());
+                }
+                pr_warn!(
+                    "rbd{}: force: not gone after {} s: what is under way fails\n",
+                    spec.id,
+                    patience
+                );
+                image.abort();
+            }
+            Force::Full => {}
+        }
+        match removal.wait(ABORTED_SECONDS)? {
+            true => Ok(()),
+            false => Err(ETIMEDOUT),
+        }
     }
 }

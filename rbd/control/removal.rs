@@ -21,10 +21,6 @@ use net_ceph::abstractions::{
     workqueue::Queue,
 };
 
-/// Seconds for which full force waits at most until the device is gone. It has to wait for nothing
-/// but this machine: file systems that give up, and tasks that find out.
-const FULL_FORCE_SECONDS: u64 = 10;
-
 /// The removal of one device, to come or under way.
 #[pin_data]
 pub(super) struct Removal {
@@ -82,17 +78,13 @@ impl Removal {
         self.gone.complete_all();
     }
 
-    /// Waits until the device is gone. `EINTR` for a fatal signal, and `ETIMEDOUT` if full force takes
-    /// too long: then the device goes on going.
-    pub(super) fn wait(&self, force: Force) -> Result {
-        let bound = match force {
-            Force::Full => secs(FULL_FORCE_SECONDS),
-            Force::No | Force::Open => FOREVER,
-        };
-        match self.gone.wait_killable(bound)? {
-            true => Ok(()),
-            false => Err(ETIMEDOUT),
-        }
+    /// Waits until the device is gone, `seconds` at most; 0 is for ever. Returns whether it is. `EINTR` for a
+    /// fatal signal: then the device goes on going.
+    pub(super) fn wait(&self, seconds: u32) -> Result<bool> {
+        self.gone.wait_killable(match seconds {
+            0 => FOREVER,
+            s => secs(s.into()),
+        })
     }
 }
 

@@ -159,6 +159,10 @@ impl Mapping for Image {
         self.client.release();
     }
 
+    fn mount_timeout(&self) -> u32 {
+        self.client.options().mount_timeout
+    }
+
     fn abort(&self) {
         let io = self.header.io();
         io.osd().cancel_group(io.group(), ESHUTDOWN);

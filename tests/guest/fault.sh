@@ -264,7 +264,7 @@ pause() {
 unpause() { host 'ceph osd unset pause' >/run/null 2>&1; }
 paused() { grep -q 'flags 0x[0-9a-f]*[cdef]$' /sys/kernel/debug/ceph/*/osdmap; }
 
-# Unmapped by force while no OSD answers: that must end, with an error for what was in flight.
+# Unmapped by force while no OSD answers: what is under way is waited for.
 t_force_frozen() {
 	quiet_udev
 	img fa7 8 --object-size 1M
@@ -280,4 +280,24 @@ t_force_frozen() {
 	wait
 	undo
 	soon test ! -e "$BUS/devices/$ID" || fail 'the device is still on the bus'
+}
+# The same, but the cluster is gone for good.
+t_force_gone() {
+	[ "$DRIVER" = rust ] || skip 'the C driver waits for ever'
+	local t
+	quiet_udev
+	img fa12 8 --object-size 1M
+	map fa12 mount_timeout=15
+	freeze osd mon
+	begin_write
+	t=$SECONDS
+	unmap_once "$ID" force || fail "forced unmap: $ERRNO"
+	[ $((SECONDS - t)) -ge 14 ] || fail 'what was under way was not waited for'
+	if wait $DD; then fail 'the write succeeded'; fi
+	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
+	[ ! -e "$BUS/devices/$ID" ] || fail 'the device is still on the bus'
+	undo
+	map fa12
+	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
+	unmap
 }

@@ -28,8 +28,8 @@ use kernel::{
 
 /// Longest payload of a notification that is delivered; those about images have some dozen bytes.
 const PAYLOAD_MAX: usize = 64 << 10;
-/// Most events that wait for delivery; what comes on top is lost, so notifiers wait in vain.
-const EVENTS_MAX: usize = 64;
+/// Most notifications that wait for delivery; what comes on top is lost, so notifiers wait in vain.
+const NOTICES_MAX: usize = 64;
 
 /// Who is told of a watch's events, by a work item. May sleep; must not drop the watch.
 pub trait WatchEvents: Send + Sync {
@@ -40,14 +40,11 @@ pub trait WatchEvents: Send + Sync {
     fn error(&self, err: Error);
 }
 
-/// What waits for delivery.
-enum Event {
-    Notify {
-        id: u64,
-        notifier: u64,
-        payload: KVec<u8>,
-    },
-    Error(Error),
+/// A notification that waits for delivery.
+struct Notice {
+    id: u64,
+    notifier: u64,
+    payload: KVec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +73,9 @@ struct Inner {
     checked: u32,
     /// When the next ping is due, in ns since boot.
     next_ping: u64,
-    events: KVec<Event>,
+    notices: KVec<Notice>,
+    /// Why it failed, to be told after those.
+    broken: Option<Error>,
 }
 
 /// A watch, as the client holds it.
@@ -288,11 +287,8 @@ impl Linger {
         }
         // To a watch that was, there being no object is like there being no watch.
         let e = if e == ENOENT { ENOTCONN } else { e };
-        let queued = inner.events.push(Event::Error(e), GFP_KERNEL);
+        inner.broken = Some(e);
         drop(inner);
-        if queued.is_err() {
-            pr_warn!("no memory to tell of a broken watch: {}\n", e.to_errno());
-        }
         self.client().kick_delivery();
     }
 
@@ -305,16 +301,16 @@ impl Linger {
                 }
             }
             WatchEvent::Notify if n.payload.len() > PAYLOAD_MAX => return Err(E2BIG),
-            WatchEvent::Notify if inner.events.len() >= EVENTS_MAX => return Err(EBUSY),
+            WatchEvent::Notify if inner.notices.len() >= NOTICES_MAX => return Err(EBUSY),
             WatchEvent::Notify => {
                 let mut payload = KVec::with_capacity(n.payload.len(), GFP_KERNEL)?;
                 payload.extend_from_slice(n.payload, GFP_KERNEL)?;
-                let event = Event::Notify {
+                let notice = Notice {
                     id: n.notify_id,
                     notifier: n.notifier,
                     payload,
                 };
-                inner.events.push(event, GFP_KERNEL)?;
+                inner.notices.push(notice, GFP_KERNEL)?;
                 drop(inner);
                 self.client().kick_delivery();
             }
@@ -332,18 +328,17 @@ impl Linger {
             if inner.state == State::Ended || self.io.group().cancelled().is_some() {
                 return;
             }
-            let Ok(event) = inner.events.remove(0) else {
+            if let Ok(notice) = inner.notices.remove(0) {
+                drop(inner);
+                self.receiver
+                    .notify(notice.id, notice.notifier, &notice.payload);
+                continue;
+            }
+            let Some(e) = inner.broken.take() else {
                 return;
             };
             drop(inner);
-            match event {
-                Event::Notify {
-                    id,
-                    notifier,
-                    payload,
-                } => self.receiver.notify(id, notifier, &payload),
-                Event::Error(e) => self.receiver.error(e),
-            }
+            self.receiver.error(e);
         }
     }
 
@@ -475,7 +470,8 @@ impl Inner {
             interval: None,
             checked: 0,
             next_ping: 0,
-            events: KVec::new(),
+            notices: KVec::new(),
+            broken: None,
         }
     }
 }

@@ -162,8 +162,11 @@ impl Driver for Image {
         };
         match image.lock() {
             Some(lock) if want_lock => {
-                if let Some((rq, pass)) = lock.enter(rq) {
-                    start(&image, &rq, Some(pass), last);
+                match lock.enter(rq) {
+                    Some((rq, pass)) => start(&image, &rq, Some(pass), last),
+                    // It waits, those before it need not.
+                    None if last => image.source().data().osd().flush_submissions(),
+                    None => {}
                 }
             }
             // What is known of its objects is of use to a reader who need not wait for the lock.
@@ -206,10 +209,10 @@ impl LockUser for Image {
     }
 }
 
-/// Starts `rq`, and sees to its end if that fails.
+/// Starts `rq`, and sees to its end if that fails. Unless it is the `last`, the client may be waiting for more
+/// before it sends what there is to send.
 fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last: bool) {
-    let mut held_back = false;
-    if let Err(e) = submit(image, rq, View::new(image, pass), last, &mut held_back) {
+    if let Err(e) = submit(image, rq, View::new(image, pass), last) {
         if !image.is_aborted() {
             pr_warn!(
                 "rbd{}: {:?} {:x} at {:x} result {}\n",
@@ -222,20 +225,15 @@ fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last
         }
         rq.finish(Err(e));
     }
-    if last && held_back {
+    // What goes out last, if anything, need not be what comes last.
+    if last {
         image.source().data().osd().flush_submissions();
     }
 }
 
 /// Sends off what `rq` asks for. On an error nothing more of it is sent, while parts that were sent
-/// go on. `held_back` says whether the client may be waiting for more before it sends.
-fn submit(
-    image: &Arc<Image>,
-    rq: &ARef<Request<Image>>,
-    view: View,
-    last: bool,
-    held_back: &mut bool,
-) -> Result {
+/// go on.
+fn submit(image: &Arc<Image>, rq: &ARef<Request<Image>>, view: View, last: bool) -> Result {
     let want = match rq.op() {
         Op::Read => Want::Read,
         Op::Write => Want::Write,
@@ -284,7 +282,6 @@ fn submit(
         let last = last && extents.peek().is_none();
         let (asker, scope) = (Asker::Block(rq.clone()), Scope::Image(view.clone()));
         request.begin(asker, scope, extent, (want, op), part, last);
-        *held_back = !last;
         room = Some(request);
     }
     if room.is_none() {

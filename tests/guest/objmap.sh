@@ -53,6 +53,22 @@ t_default() {
 	tool_unmap om1 || fail 'rbd unmap'
 }
 
+# Of a request's objects the last is known to be absent. What there is to ask for is sent at once: it does not wait for other traffic,
+# of which there is some twice a minute.
+t_part_absent() {
+	local i
+	image om20 1M --object-size 64K
+	map om20 osdkeepalive=600
+	write_at 0 || fail write
+	for ((i = 0; i < 20; i++)); do
+		dd if="$DEV" of=/run/read bs=64k count=1 skip=32k iflag=direct,skip_bytes 2>/run/err || fail "read: $(cat /run/err)"
+		cmp -n 65536 /run/read /dev/zero || fail 'there is something in it'
+	done
+	blkdiscard -o 0 -l 131072 "$DEV" || fail discard
+	unmap
+	map_agrees om20
+}
+
 # Objects come and go; each time both sides see the same, while mapped.
 t_objects() {
 	image om2 2M --object-size 64K

@@ -4,6 +4,7 @@
 
 use super::group::Group;
 use super::params::Params;
+use super::placement::pool_of;
 use super::request::OsdRequest;
 use super::OsdClient;
 use crate::proto::osdmap::{Interval, OsdMap, PgId};
@@ -78,9 +79,14 @@ impl IoCtx {
         p.object.set(object)
     }
 
-    /// The placement group of an object, and the interval that it is in.
-    pub(super) fn interval(&self, object: &[u8], map: &OsdMap) -> Option<(PgId, Interval)> {
-        let pool = map.pool(self.pool())?;
+    /// The placement group where requests of these flags about an object go, and the interval that it is in.
+    pub(super) fn interval(
+        &self,
+        object: &[u8],
+        request_flags: u32,
+        map: &OsdMap,
+    ) -> Option<(PgId, Interval)> {
+        let pool = pool_of(map, self.pool(), None, request_flags)?;
         let pg = pool.object_to_pg(self.namespace(), object);
         Some((pg, map.interval(pg).ok()?))
     }
@@ -89,7 +95,8 @@ impl IoCtx {
     pub(super) fn has_lost_session(&self, home: (u32, u64)) -> bool {
         let (osd, incarnation) = home;
         let session = self.osd().session(osd);
-        session.map_or(0, |s| s.incarnation()) != incarnation
+        // 0 is that of no session.
+        incarnation == 0 || session.map_or(0, |s| s.incarnation()) != incarnation
     }
 
     /// Whether an OSD has forgotten what lasts only as long as the session and the interval do, as far as we
@@ -98,6 +105,7 @@ impl IoCtx {
     pub(super) fn is_forgotten(
         &self,
         object: &[u8],
+        request_flags: u32,
         home: (u32, u64),
         interval: &Option<(PgId, Interval)>,
         map: &OsdMap,
@@ -105,7 +113,7 @@ impl IoCtx {
         if self.has_lost_session(home) {
             return true;
         }
-        match (interval, self.interval(object, map)) {
+        match (interval, self.interval(object, request_flags, map)) {
             (Some((pg, old)), Some((now_pg, now))) => *pg != now_pg || old.is_new(&now, *pg),
             _ => true,
         }

@@ -17,7 +17,7 @@ use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::boot_ns;
 use crate::proto::error::ProtoError;
 use crate::proto::osd_op::op::WatchOp;
-use crate::proto::osd_op::Op;
+use crate::proto::osd_op::{flags, Op};
 use crate::proto::osdmap::{Interval, OsdMap, PgId};
 use crate::proto::watch::{encode_notify_ack, WatchEvent, WatchNotify};
 use kernel::{
@@ -53,6 +53,8 @@ enum State {
     New,
     /// To be renewed.
     Lost,
+    /// Being renewed.
+    Renewing,
     Registered,
     /// An OSD says that it is gone.
     Failed,
@@ -201,7 +203,7 @@ impl Linger {
 
     /// The interval of the watched object's group.
     pub(super) fn interval(&self, map: &OsdMap) -> Option<(PgId, Interval)> {
-        self.io.interval(self.object.get(), map)
+        self.io.interval(self.object.get(), flags::WRITE, map)
     }
 
     /// Whether the OSD has forgotten the watch, as far as we can tell.
@@ -211,9 +213,9 @@ impl Linger {
             return self.io.has_lost_session(inner.home);
         }
         let object = self.object.get();
-        let forgotten = self
-            .io
-            .is_forgotten(object, inner.home, &inner.interval, map);
+        let forgotten =
+            self.io
+                .is_forgotten(object, flags::WRITE, inner.home, &inner.interval, map);
         inner.checked = if forgotten { 0 } else { map.epoch() };
         forgotten
     }
@@ -228,7 +230,8 @@ impl Linger {
             inner.state = State::Lost;
         }
         let (op, req, ping) = match inner.state {
-            State::Lost if self.register.is_idle() => {
+            State::Lost => {
+                inner.state = State::Renewing;
                 inner.interval = self.interval(map);
                 inner.checked = 0;
                 inner.generation = inner.generation.wrapping_add(1);
@@ -242,10 +245,21 @@ impl Linger {
         };
         let generation = inner.generation;
         drop(inner);
+        let submitted = self.submit(op, req, generation);
+        if submitted.is_err() && !ping {
+            let mut inner = self.inner.lock();
+            if inner.state == State::Renewing {
+                inner.state = State::Lost;
+            }
+        }
+        submitted
+    }
+
+    fn submit(&self, op: WatchOp, req: &Arc<OsdRequest>, generation: u32) -> Result {
         let done = Done {
             client: self.client().clone(),
             cookie: self.cookie,
-            ping,
+            ping: op == WatchOp::Ping,
         };
         req.prepare(Arc::new(done, GFP_KERNEL)?, |p| {
             self.fill(p, op, generation)
@@ -256,7 +270,7 @@ impl Linger {
     /// The request that registers or renews the watch was answered.
     fn on_registered(&self, req: &OsdRequest, result: Result<usize>) {
         let mut inner = self.inner.lock();
-        if !matches!(inner.state, State::New | State::Lost) {
+        if !matches!(inner.state, State::New | State::Renewing) {
             return;
         }
         match result {
@@ -264,19 +278,29 @@ impl Linger {
                 inner.state = State::Registered;
                 inner.home = req.answered();
                 inner.next_ping = boot_ns().saturating_add(self.client().keepalive_ns());
+                drop(inner);
+                // The work item looks whether it was forgotten in the meantime, and pings from now on.
+                self.client().kick(0);
             }
             Err(e) => self.fail(inner, e),
         }
     }
 
     fn on_ping(&self, req: &OsdRequest, result: Result<usize>) {
-        let inner = self.inner.lock();
-        // A ping that another session answered says nothing: the watch is about to be renewed.
-        if inner.state != State::Registered || inner.home != req.answered() {
+        let mut inner = self.inner.lock();
+        if inner.state != State::Registered {
             return;
         }
-        if let Err(e) = result {
-            self.fail(inner, e);
+        let answered = req.answered();
+        match result {
+            // Another session answered, so the watch does not live by this one any more.
+            _ if answered != inner.home && answered != (0, 0) => {
+                inner.state = State::Lost;
+                drop(inner);
+                self.client().kick(0);
+            }
+            Err(e) if answered == inner.home => self.fail(inner, e),
+            _ => {}
         }
     }
 
@@ -292,31 +316,51 @@ impl Linger {
         self.client().kick_delivery();
     }
 
-    fn on_notify(&self, n: &WatchNotify<'_>) -> Result {
-        let mut inner = self.inner.lock();
+    fn on_notify(&self, n: &WatchNotify<'_>) {
         match n.event {
-            WatchEvent::Disconnect => {
-                if matches!(inner.state, State::Lost | State::Registered) {
-                    self.fail(inner, ENOTCONN);
-                }
+            WatchEvent::Disconnect => self.disconnect(),
+            WatchEvent::Notify if n.payload.len() > PAYLOAD_MAX => {
+                pr_warn!("notification of {} bytes is passed over\n", n.payload.len());
             }
-            WatchEvent::Notify if n.payload.len() > PAYLOAD_MAX => return Err(E2BIG),
-            WatchEvent::Notify if inner.notices.len() >= NOTICES_MAX => return Err(EBUSY),
             WatchEvent::Notify => {
-                let mut payload = KVec::with_capacity(n.payload.len(), GFP_KERNEL)?;
-                payload.extend_from_slice(n.payload, GFP_KERNEL)?;
-                let notice = Notice {
-                    id: n.notify_id,
-                    notifier: n.notifier,
-                    payload,
-                };
-                inner.notices.push(notice, GFP_KERNEL)?;
-                drop(inner);
-                self.client().kick_delivery();
+                if let Err(e) = self.keep(n) {
+                    // What it says is not known, only that there was something: as after a broken watch.
+                    pr_warn!("notification is lost: {}\n", e.to_errno());
+                    self.disconnect();
+                }
             }
             // Not about watches.
             WatchEvent::NotifyComplete => {}
         }
+    }
+
+    /// The watch is to be begun anew.
+    fn disconnect(&self) {
+        let inner = self.inner.lock();
+        if matches!(
+            inner.state,
+            State::Lost | State::Renewing | State::Registered
+        ) {
+            self.fail(inner, ENOTCONN);
+        }
+    }
+
+    /// Keeps a notification for delivery.
+    fn keep(&self, n: &WatchNotify<'_>) -> Result {
+        let mut inner = self.inner.lock();
+        if inner.notices.len() >= NOTICES_MAX {
+            return Err(EBUSY);
+        }
+        let mut payload = KVec::with_capacity(n.payload.len(), GFP_KERNEL)?;
+        payload.extend_from_slice(n.payload, GFP_KERNEL)?;
+        let notice = Notice {
+            id: n.notify_id,
+            notifier: n.notifier,
+            payload,
+        };
+        inner.notices.push(notice, GFP_KERNEL)?;
+        drop(inner);
+        self.client().kick_delivery();
         Ok(())
     }
 
@@ -378,8 +422,6 @@ impl IoCtx {
         match registered {
             Ok(_) => {
                 linger.on_registered(&linger.register, registered);
-                // The work item looks whether it was forgotten in the meantime, and pings from now on.
-                client.kick(0);
                 Ok(Watch(linger))
             }
             Err(e) => {
@@ -412,52 +454,47 @@ impl OsdClient {
             .map_err(|_| ENOMEM)
     }
 
-    /// The watch at place `i` of those there are now.
-    pub(super) fn linger_at(&self, i: usize) -> Option<Arc<Linger>> {
-        self.lingers.lock().get(i).cloned()
+    /// The watches, ascending by cookie. Others may begin and end meanwhile.
+    pub(super) fn each_linger(&self) -> impl Iterator<Item = Arc<Linger>> + '_ {
+        let mut last = 0;
+        core::iter::from_fn(move || {
+            let lingers = self.lingers.lock();
+            // Not by place: that changes when one ends.
+            let at = lingers.partition_point(|l| l.cookie <= last);
+            let linger = lingers.get(at)?.clone();
+            last = linger.cookie;
+            Some(linger)
+        })
     }
 
     /// Whether a watch is registered with this OSD.
     pub(super) fn is_watching(&self, osd: u32) -> bool {
-        let mut i = 0;
-        while let Some(linger) = self.linger_at(i) {
+        self.each_linger().any(|linger| {
             let inner = linger.inner.lock();
-            if inner.state == State::Registered && inner.home.0 == osd {
-                return true;
-            }
-            i += 1;
-        }
-        false
+            inner.state == State::Registered && inner.home.0 == osd
+        })
     }
 
     /// An OSD tells of a notification.
     pub(super) fn on_watch_notify(&self, n: &WatchNotify<'_>) {
         if let Some(linger) = self.linger(n.cookie) {
-            if let Err(e) = linger.on_notify(n) {
-                pr_warn!("notification is lost: {}\n", e.to_errno());
-            }
+            linger.on_notify(n);
         }
     }
 
     /// Renews and pings watches. Called by the work item.
     pub(super) fn look_after_watches(&self, map: &OsdMap, now: u64) {
-        let mut i = 0;
-        while let Some(linger) = self.linger_at(i) {
+        for linger in self.each_linger() {
             // What fails is tried again at the next tick.
             if let Err(e) = linger.look_after(map, now) {
                 pr_warn!("cannot renew a watch: {}\n", e.to_errno());
             }
-            i += 1;
         }
     }
 
     /// Delivers events of watches. Called by the work item for that.
     pub(super) fn deliver_events(&self) {
-        let mut i = 0;
-        while let Some(linger) = self.linger_at(i) {
-            linger.deliver();
-            i += 1;
-        }
+        self.each_linger().for_each(|linger| linger.deliver());
     }
 }
 

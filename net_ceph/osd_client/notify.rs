@@ -15,7 +15,7 @@ use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::{boot_ns, msecs};
 use crate::abstractions::wait::Event;
 use crate::proto::error::ProtoError;
-use crate::proto::osd_op::Op;
+use crate::proto::osd_op::{flags, Op};
 use crate::proto::osdmap::{Interval, OsdMap, PgId};
 use crate::proto::watch::{
     decode_notify_id, encode_notify, NotifyReplies, NotifyReply, WatchNotify, Watcher, Watchers,
@@ -129,7 +129,10 @@ impl Notifying {
     fn look_after(&self, map: &OsdMap) {
         let mut inner = self.inner.lock();
         let object = self.object.get();
-        let lost = |home| self.io.is_forgotten(object, home, &self.interval, map);
+        let lost = |home| {
+            self.io
+                .is_forgotten(object, flags::READ, home, &self.interval, map)
+        };
         if inner.home.is_some_and(lost) {
             self.finish(&mut inner, End::Lost);
         }
@@ -187,7 +190,7 @@ impl IoCtx {
         let mut name = NameBuf::default();
         name.set(object)?;
         let map = client.osdmap();
-        let interval = map.and_then(|map| self.interval(object, &map));
+        let interval = map.and_then(|map| self.interval(object, flags::READ, &map));
         let notifying = Arc::pin_init(
             pin_init!(Notifying {
                 io: self.clone(),

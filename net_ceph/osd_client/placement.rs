@@ -143,7 +143,12 @@ pub(super) fn place(
 }
 
 /// The pool to use: where the request was redirected, else its own or the cache tier before it.
-fn pool_of(map: &OsdMap, id: u64, redirect: Option<u64>, request_flags: u32) -> Option<&Pool> {
+pub(super) fn pool_of(
+    map: &OsdMap,
+    id: u64,
+    redirect: Option<u64>,
+    request_flags: u32,
+) -> Option<&Pool> {
     if let Some(id) = redirect {
         return map.pool(id);
     }

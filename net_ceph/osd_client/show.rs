@@ -35,10 +35,8 @@ impl OsdClient {
         result?;
 
         writeln!(f, "LINGER REQUESTS")?;
-        let mut i = 0;
-        while let Some(linger) = self.linger_at(i) {
+        for linger in self.each_linger() {
             show_linger(&linger, map.as_deref(), f)?;
-            i += 1;
         }
 
         writeln!(f, "BACKOFFS")?;

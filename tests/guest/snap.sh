@@ -36,6 +36,36 @@ t_resize() {
 	unmap
 }
 
+# The OSDs take several watches of one client from it time and again, as they do not hear of them in time. Each is begun anew.
+t_watches_lost() {
+	local i devs=() before
+	# The numbers of the watches, of which a new one has a new one.
+	watches() { sed -n '/^LINGER/,/^BACKOFFS/p' /sys/kernel/debug/ceph/*/osdc | awk '/^[0-9]/ { print $1 }' | sort; }
+	begun_anew() { [ -z "$(comm -12 <(watches) <(printf '%s\n' "$before"))" ]; }
+	all_watch() { [ "$(watches | wc -l)" -ge 5 ]; }
+	at_end usual_timeout
+	usual_timeout() { host 'ceph config rm osd osd_client_watch_timeout' >/run/null 2>&1; }
+	host 'ceph config set osd osd_client_watch_timeout 2' || fail 'ceph config set'
+	for i in 1 2 3 4 5; do
+		img sn2$i 4
+		map sn2$i osdkeepalive=600
+		devs+=("$ID")
+	done
+	for i in 1 2 3; do
+		soon all_watch || fail "there are $(watches | wc -l) watches: $(dmesg | tail -n 3)"
+		before=$(watches)
+		soon begun_anew || fail "not all were begun anew: $(cat /sys/kernel/debug/ceph/*/osdc)"
+	done
+	undo
+	for i in 1 2 3 4 5; do
+		host rbd resize --no-progress --size 6 sn2$i || fail 'rbd resize'
+	done
+	for i in "${devs[@]}"; do
+		soon eval '[ "$(attr size '"$i"')" = $((6 << 20)) ]' || fail "rbd$i did not hear of its new size: $(cat /sys/kernel/debug/ceph/*/osdc)"
+		unmap "$i" || fail "unmap: $ERRNO"
+	done
+}
+
 # Snapshots that come, go and change while the image is written: what is in each is what was there when it was taken.
 t_others() {
 	img sn3 2 --object-size 256K

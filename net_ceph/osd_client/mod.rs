@@ -307,11 +307,12 @@ impl OsdClient {
 
     /// Sends what was submitted and is not sent yet. Sleeps on locks.
     pub fn flush_submissions(&self) {
-        let _noio = NoIoScope::enter();
-        let dirty = self.dirty.xchg(0, Full);
-        if dirty == 0 {
+        // What this task submitted it sees; what others submit they send.
+        if self.dirty.load(Relaxed) == 0 {
             return;
         }
+        let _noio = NoIoScope::enter();
+        let dirty = self.dirty.xchg(0, Full);
         let slots = self.session_slots();
         for residue in (0..u64::BITS).filter(|bit| dirty & (1 << bit) != 0) {
             for osd in (residue..slots).step_by(u64::BITS as usize) {
@@ -408,7 +409,8 @@ impl OsdClient {
             None if self.is_stopped() => Some(ESHUTDOWN),
             cancelled => cancelled,
         };
-        if let Some(e) = err.filter(|_| self.waiting.take(req)) {
+        let tid = req.lock().tid;
+        if let Some(e) = err.filter(|_| self.waiting.take(req, tid)) {
             req.finish(Err(e));
         }
     }
@@ -423,19 +425,24 @@ impl OsdClient {
     /// Ends a submitted request with `err`. `false` if it ended already, or its end is in progress. On return
     /// the network uses none of its data. Sleeps; not from a completion or an event.
     pub fn cancel(&self, req: &Arc<OsdRequest>, err: Error) -> bool {
+        self.cancel_submission(req, None, err)
+    }
+
+    /// The same, but `false` as well if the request is known by another number than `tid` now: its owner may
+    /// have submitted it for something else meanwhile.
+    fn cancel_submission(&self, req: &Arc<OsdRequest>, tid: Option<u64>, err: Error) -> bool {
         let _noio = NoIoScope::enter();
         let _moves = self.moves.lock();
         loop {
-            let inner = req.lock();
+            let mut inner = req.lock();
+            if tid.is_some_and(|tid| tid != inner.tid) {
+                return false;
+            }
             let session = match &inner.at {
                 At::Idle | At::Prepared => return false,
                 At::Between => {
-                    drop(inner);
-                    // Between the looks it may have arrived.
-                    if req.cancel_between(err) {
-                        return true;
-                    }
-                    continue;
+                    inner.cancel_arrival(err);
+                    return true;
                 }
                 At::Session(session) => Some(session.clone()),
                 At::Waiting => None,
@@ -443,8 +450,8 @@ impl OsdClient {
             let tid = inner.tid;
             drop(inner);
             let taken = match &session {
-                Some(session) => session.take(req),
-                None => self.waiting.take(req),
+                Some(session) => session.take(req, tid),
+                None => self.waiting.take(req, tid),
             };
             if taken {
                 self.withdraw(req, session, tid);
@@ -478,6 +485,12 @@ impl OsdClient {
     #[inline(never)]
     fn open_session(self: &Arc<Self>, map: &OsdMap, osd: u32) -> Result<Arc<Session>> {
         let addr = map.osd_addr(osd, self.config.msgr2).ok_or(EINVAL)?;
+        // Once a session has its connection only closing that takes them apart.
+        let mut sessions = self.sessions.lock();
+        while sessions.len() <= osd as usize {
+            sessions.push(None, GFP_KERNEL)?;
+        }
+        drop(sessions);
         let session = Session::new(self, osd, addr)?;
         let ops: Arc<dyn ConnectionOps> = session.clone();
         let renewer = self.mon.renewer()?;
@@ -487,14 +500,9 @@ impl OsdClient {
         )?;
         let con = Connection::new(self.messenger.clone(), EntityType::OSD, ops, auth)?;
         session.connect(con.clone());
-        let mut sessions = self.sessions.lock();
-        while sessions.len() <= osd as usize {
-            sessions.push(None, GFP_KERNEL)?;
-        }
-        if let Some(slot) = sessions.get_mut(osd as usize) {
+        if let Some(slot) = self.sessions.lock().get_mut(osd as usize) {
             *slot = Some(session.clone());
         }
-        drop(sessions);
         con.open(addr, self.auth.global_id());
         Ok(session)
     }

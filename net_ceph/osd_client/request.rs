@@ -336,16 +336,6 @@ impl OsdRequest {
         inner.pool_missed
     }
 
-    /// Has it end with `e` wherever it gets next. `false` if it is not on its way.
-    pub(super) fn cancel_between(&self, e: Error) -> bool {
-        let mut inner = self.inner.lock();
-        let between = matches!(inner.at, At::Between);
-        if between {
-            inner.cancelled = Some(e);
-        }
-        between
-    }
-
     /// Ends it: called by whoever took it from its place, with no lock of this client held.
     pub(super) fn finish(self: &Arc<Self>, result: Result<usize>) {
         let mut inner = self.inner.lock();
@@ -379,6 +369,11 @@ impl Inner {
         self.sends = input_len > 0;
         self.flags = self.params.all_flags();
         self.reserve_front()
+    }
+
+    /// Has it end with `e` wherever it gets next, as it is on its way.
+    pub(super) fn cancel_arrival(&mut self, e: Error) {
+        self.cancelled = Some(e);
     }
 
     fn new() -> Self {

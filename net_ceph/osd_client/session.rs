@@ -146,10 +146,9 @@ impl Session {
         Enqueued::Yes
     }
 
-    /// Takes a request out, if it is here.
-    pub(super) fn take(&self, req: &Arc<OsdRequest>) -> bool {
+    /// Takes a request out, if it is here as `tid`.
+    pub(super) fn take(&self, req: &Arc<OsdRequest>, tid: u64) -> bool {
         let mut inner = self.inner.lock();
-        let tid = req.lock().tid;
         let here = inner.inflight.get(tid).is_some_and(|r| Arc::ptr_eq(r, req));
         if here {
             let _same = inner.inflight.remove(tid);
@@ -187,14 +186,14 @@ impl Session {
         !map.osd_is_up(self.osd) || map.osd_addr(self.osd, msgr2) != Some(self.addr)
     }
 
-    /// A request of those in the session for which `which` holds.
-    pub(super) fn find(
+    /// A request of those in the session for which `which` has something to say, and that.
+    pub(super) fn find<T>(
         &self,
-        mut which: impl FnMut(&OsdRequest) -> bool,
-    ) -> Option<Arc<OsdRequest>> {
+        mut which: impl FnMut(&OsdRequest) -> Option<T>,
+    ) -> Option<(Arc<OsdRequest>, T)> {
         let inner = self.inner.lock();
-        let found = inner.inflight.iter().find(|(_, req)| which(req));
-        found.map(|(_, req)| req.clone())
+        let mut found = inner.inflight.iter();
+        found.find_map(|(_, req)| Some((req.clone(), which(req)?)))
     }
 
     fn on_reply(&self, msg: Incoming<'_>) {

@@ -148,10 +148,11 @@ impl Waiting {
         Some((waiter.tid, waiter.req))
     }
 
-    /// Takes this request, if it waits.
-    pub(super) fn take(&self, req: &Arc<OsdRequest>) -> bool {
+    /// Takes this request, if it waits as `tid`.
+    pub(super) fn take(&self, req: &Arc<OsdRequest>, tid: u64) -> bool {
         let mut waiters = self.waiters.lock();
-        let Some(at) = waiters.iter().position(|w| Arc::ptr_eq(&w.req, req)) else {
+        let this = |w: &Waiter| w.tid == tid && Arc::ptr_eq(&w.req, req);
+        let Some(at) = waiters.iter().position(this) else {
             return false;
         };
         let taken = waiters.remove(at);
@@ -160,14 +161,14 @@ impl Waiting {
         taken.is_ok()
     }
 
-    /// A request for which `which` holds, of those that wait.
-    pub(super) fn find(
+    /// A request of those that wait for which `which` has something to say, and that.
+    pub(super) fn find<T>(
         &self,
-        mut which: impl FnMut(&OsdRequest) -> bool,
-    ) -> Option<Arc<OsdRequest>> {
+        mut which: impl FnMut(&OsdRequest) -> Option<T>,
+    ) -> Option<(Arc<OsdRequest>, T)> {
         let waiters = self.waiters.lock();
-        let found = waiters.iter().find(|w| which(&w.req));
-        found.map(|w| w.req.clone())
+        let mut found = waiters.iter();
+        found.find_map(|w| Some((w.req.clone(), which(&w.req)?)))
     }
 
     /// Shows `f` all that wait.

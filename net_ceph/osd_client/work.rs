@@ -106,7 +106,7 @@ impl OsdClient {
             match self.route(&req, true) {
                 Some(Why::Memory | Why::Session) => soon = true,
                 Some(Why::Pool) if self.pool_is_deleted(timers, &req) => {
-                    if self.waiting.take(&req) {
+                    if self.waiting.take(&req, tid) {
                         req.finish(Err(ENOENT));
                     }
                 }
@@ -142,7 +142,8 @@ impl OsdClient {
             let Some(session) = self.session(osd) else {
                 continue;
             };
-            if session.find(|req| req.lock().submitted < slow).is_some() {
+            let is_slow = |req: &OsdRequest| (req.lock().submitted < slow).then_some(());
+            if session.find(is_slow).is_some() {
                 self.want_map.store(1, Relaxed);
                 if let Some(con) = session.con() {
                     con.send_keepalive();
@@ -163,19 +164,22 @@ impl OsdClient {
         if timeout == 0 {
             return;
         }
-        let late = |req: &OsdRequest| req.lock().submitted.saturating_add(timeout) < now;
+        let late = |req: &OsdRequest| {
+            let inner = req.lock();
+            (inner.submitted.saturating_add(timeout) < now).then_some(inner.tid)
+        };
         for osd in 0..self.session_slots() {
             let Some(session) = self.session(osd) else {
                 continue;
             };
-            while let Some(req) = session.find(late) {
-                pr_warn!("osd{}: tid {} timed out\n", osd, req.lock().tid);
-                self.cancel(&req, ETIMEDOUT);
+            while let Some((req, tid)) = session.find(late) {
+                pr_warn!("osd{}: tid {} timed out\n", osd, tid);
+                self.cancel_submission(&req, Some(tid), ETIMEDOUT);
             }
         }
-        while let Some(req) = self.waiting.find(late) {
-            pr_warn!("tid {} timed out, it had nowhere to go\n", req.lock().tid);
-            self.cancel(&req, ETIMEDOUT);
+        while let Some((req, tid)) = self.waiting.find(late) {
+            pr_warn!("tid {} timed out, it had nowhere to go\n", tid);
+            self.cancel_submission(&req, Some(tid), ETIMEDOUT);
         }
     }
 

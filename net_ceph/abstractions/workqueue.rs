@@ -18,8 +18,12 @@ use kernel::{
     prelude::*,
     sync::Arc,
     time::Jiffies,
-    workqueue::{HasDelayedWork, RawWorkItem, Work, WorkItem},
+    workqueue::{HasDelayedWork, Work, WorkItem},
 };
+
+/// How often an item is taken off its queue and put there again before it is taken for one that is being
+/// cancelled.
+const MOD_TRIES: u32 = 16;
 
 /// How a [`Queue`] runs its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,31 +97,21 @@ impl Queue {
         })
     }
 
-    /// Makes `item` run after `delay` (0: now), whether it is pending already or not. Any context
-    /// but NMI.
+    /// Makes `item` run after `delay` (0: now), whether it is pending already or not; not while
+    /// [`cancel_sync`] waits for it. Any context but NMI.
+    ///
+    /// Not by `mod_delayed_work()`: what that answers does not tell whether the item was queued.
     pub fn mod_delayed<T, const ID: u64>(&self, item: &Arc<T>, delay: Jiffies)
     where
         T: WorkItem<ID, Pointer = Arc<T>> + HasDelayedWork<T, ID> + Send + Sync + 'static,
     {
-        let wq = self.wq.as_ptr();
-        let queue = |work: *mut bindings::work_struct| {
-            // SAFETY: By `HasDelayedWork`, `work` is in a `delayed_work`.
-            let dwork = unsafe { container_of!(work, bindings::delayed_work, work) };
-            // SAFETY: The caller of this closure vouches for the item while it is queued, and `wq`
-            // is valid by the type invariant.
-            let was_pending = unsafe {
-                bindings::mod_delayed_work_on(
-                    bindings::wq_misc_consts_WORK_CPU_UNBOUND as i32,
-                    wq,
-                    dwork,
-                    delay,
-                )
-            };
-            !was_pending
-        };
-        // SAFETY: `queue` answers `false` only if the item was pending. `T` has no lifetimes, and is
-        // `Send`.
-        let _ = unsafe { RawWorkItem::<ID>::__enqueue(item.clone(), queue) };
+        // Others may queue it between the two steps, but not time and again.
+        for _ in 0..MOD_TRIES {
+            cancel::<T, ID>(item);
+            if self.enqueue_delayed::<_, ID>(item.clone(), delay).is_ok() {
+                return;
+            }
+        }
     }
 
     /// Waits until everything queued so far has run. Sleeps; not from an item of this queue.

@@ -152,8 +152,10 @@ impl Connection {
             if !tx.flush(socket).map_err(|e| Fault::new(e, "send"))? {
                 // Room is announced when the peer acknowledges something. If it has nothing to acknowledge,
                 // memory was missing, and nobody tells when there is some again.
+                // A run that is due already is not put off: what it receives may be in that memory.
                 if !socket.has_unacknowledged() {
-                    self.messenger.queue().mod_delayed(self, msecs(MEMORY_MS));
+                    let queue = self.messenger.queue();
+                    let _ = queue.enqueue_delayed(self.clone(), msecs(MEMORY_MS));
                 }
                 return Ok(());
             }

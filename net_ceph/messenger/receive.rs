@@ -212,7 +212,7 @@ impl Receive {
         self.make_room(total)?;
         let have = self.end.saturating_sub(self.start);
         let wanted = match (self.head, &self.pending) {
-            (0, _) => BUFFER,
+            (0, _) => total.max(BUFFER),
             // The end of this message, and the head of the next.
             (head, Some(_)) => total.saturating_add(head),
             (head, None) => total.max(head),

@@ -74,9 +74,9 @@ impl Transmit {
         }
     }
 
-    /// Whether another message may be added.
+    /// Whether another message may be added. What was sent counts, too, as it stays until all is.
     pub(super) fn has_room(&self) -> bool {
-        self.splice.is_none() && self.out.len().saturating_sub(self.sent) < BATCH
+        self.splice.is_none() && self.out.len() < BATCH
     }
 
     /// Whether everything has left.

@@ -214,7 +214,9 @@ impl MonClient {
     pub fn want_osdmap(&self, epoch: u32, onetime: bool) {
         let _noio = NoIoScope::enter();
         let mut state = self.state.lock();
-        if state.subs.want(Map::Osd, epoch, onetime) && !state.hunt.is_hunting() {
+        state.subs.want(Map::Osd, epoch, onetime);
+        // Also if it was asked for before: it may have come, and there was no memory for it.
+        if !state.hunt.is_hunting() {
             state.subscribe();
         }
     }

@@ -181,7 +181,9 @@ impl MonClient {
             Err(e) => Err(e.to_errno()),
         };
         if let Err(e) = sent {
+            // They count as asked for. A new session asks for all of them.
             pr_warn!("cannot renew tickets: {}\n", e.to_errno());
+            state.lost = true;
         }
     }
 
@@ -319,6 +321,8 @@ impl MonClient {
             Ok(Progress::Send(protocol)) => {
                 if let Err(e) = state.send_auth(protocol, &payload) {
                     pr_warn!("cannot authenticate: {}\n", e.to_errno());
+                    drop(state);
+                    self.lose(session);
                 }
             }
             Ok(Progress::Done) if state.hunt.is_hunting() => self.session_begins(state, con),
@@ -335,7 +339,7 @@ impl MonClient {
     }
 
     fn on_monmap(&self, encoded: &[u8]) -> ProtoResult {
-        let monmap = MonMap::decode(encoded)?;
+        let monmap = Arc::new(MonMap::decode(encoded)?, GFP_KERNEL)?;
         let mut state = self.state.lock();
         if let Some(expected) = state.fsid.filter(|expected| expected != monmap.fsid()) {
             pr_err!("bad fsid, had {} got {}\n", expected, monmap.fsid());
@@ -343,7 +347,7 @@ impl MonClient {
         } else {
             state.fsid = Some(*monmap.fsid());
             state.subs.got(Map::Mon, monmap.epoch());
-            state.monmap = Arc::new(monmap, GFP_KERNEL)?;
+            state.monmap = monmap;
         }
         drop(state);
         self.changed.notify_all();

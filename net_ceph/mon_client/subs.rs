@@ -56,13 +56,9 @@ impl Subs {
         }
     }
 
-    /// Wants `map` from `epoch` on (0: the newest), once or for good; says whether that is new.
-    pub(super) fn want(&mut self, map: Map, epoch: u32, onetime: bool) -> bool {
-        let want = Some((epoch.into(), onetime));
-        let sub = self.sub(map);
-        let changed = sub.want != want;
-        sub.want = want;
-        changed
+    /// Wants `map` from `epoch` on (0: the newest), once or for good.
+    pub(super) fn want(&mut self, map: Map, epoch: u32, onetime: bool) {
+        self.sub(map).want = Some((epoch.into(), onetime));
     }
 
     /// We have `map` up to `epoch` now.

@@ -44,10 +44,10 @@ pub struct Client {
     debug: Mutex<Option<DebugFiles>>,
 }
 
-/// All instances, and what they share.
+/// All instances, and what they share. The module's exit drops it.
 #[pin_data]
 pub struct Clients {
-    queue: Arc<Queue>,
+    queue: SharedQueue,
     debug: DebugDir,
     /// Held while an instance is made, which allocates. An instance's monitor map lock is taken inside.
     #[pin]
@@ -59,12 +59,21 @@ struct Entry {
     users: usize,
 }
 
+/// The queue of all instances. Items of connections that were given up may have a reference, but not the last.
+struct SharedQueue(Arc<Queue>);
+
+impl Drop for SharedQueue {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
 impl Clients {
     /// Makes [`Client::get`] work until what this returns is dropped.
     pub fn register() -> Result<Filled<Clients>> {
         let clients = Arc::pin_init(
             try_pin_init!(Self {
-                queue: Messenger::new_queue()?,
+                queue: SharedQueue(Messenger::new_queue()?),
                 debug: DebugDir::new(),
                 list <- new_mutex!(KVec::new()),
             }),
@@ -85,7 +94,7 @@ impl Clients {
             return Ok((ClientRef::new(entry.client.clone()), false));
         }
         list.reserve(1, GFP_KERNEL)?;
-        let client = Client::new(options, netns, self.queue.clone())?;
+        let client = Client::new(options, netns, self.queue.0.clone())?;
         let entry = Entry {
             client: client.clone(),
             users: 1,

@@ -289,7 +289,16 @@ impl<U: LockUser> ExclusiveLock<U> {
     /// [`LockUser::releasing`]. Sleeps, for a bounded time: at once if the group of its I/O context
     /// is cancelled.
     pub fn close(&self) {
-        let err = self.header.io.group().cancelled().unwrap_or(EIO);
+        let cancelled = self.header.io.group().cancelled();
+        if cancelled.is_some() && self.is_owned() {
+            // Writes may be under way still. Whoever takes the lock next must shut us out before.
+            pr_warn!(
+                "rbd{}: the exclusive lock is left behind by client{}, which its next owner will blocklist\n",
+                self.device,
+                self.header.gid
+            );
+        }
+        let err = cancelled.unwrap_or(EIO);
         self.notice(Notice::End(err));
         self.waiting.lock().refuse();
         self.gate.end();

@@ -2,7 +2,7 @@
 
 //! What goes with the exclusive lock: the header as the last owner left it, and the object map.
 
-use super::{Head, Image};
+use super::{source::FeatureNames, Head, Image};
 use crate::{
     io::ImageMap,
     lock::ExclusiveLock,
@@ -10,6 +10,10 @@ use crate::{
 };
 use kernel::{prelude::*, sync::Arc};
 use net_ceph::proto::{cls::rbd::feature, osd_op::NOSNAP};
+
+/// Features that writers must keep to, and we cannot: what is written without a journal is missing at the
+/// other site, and an image that is not the primary one is that site's to write.
+const UNWRITABLE: u64 = feature::JOURNALING | feature::MIGRATING | feature::NON_PRIMARY;
 
 impl Image {
     /// The exclusive lock, of an image that is not mapped read-only.
@@ -38,9 +42,16 @@ impl Image {
         self.source.snap_id() != NOSNAP
     }
 
-    /// The lock was taken: whoever had it before may have changed anything. Sleeps.
+    /// The lock was taken: whoever had it before may have changed anything. `EROFS` if the image got features
+    /// that it would not have been mapped with. Sleeps.
     pub(crate) fn lock_acquired(&self) -> Result {
         self.read_header()?;
+        let came = self.head().features & UNWRITABLE;
+        if came != 0 {
+            let device = self.device();
+            pr_warn!("rbd{device}: not written with {}\n", FeatureNames(came));
+            return Err(EROFS);
+        }
         self.open_object_map()
     }
 

@@ -115,7 +115,7 @@ impl Source {
 }
 
 /// Shows feature bits by name, and as a number.
-struct FeatureNames(u64);
+pub(super) struct FeatureNames(pub(super) u64);
 
 impl fmt::Display for FeatureNames {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -283,6 +283,19 @@ os.kill(os.getpid(), signal.SIGSTOP)'
 	undo
 }
 
+# With a feature that we cannot keep to nothing is written, and without it again.
+t_journaling_enabled() {
+	[ "$DRIVER" = rust ] || skip 'the C driver takes features for what never changes'
+	locked_image lk14 4
+	map lk14
+	write_at 0 || fail "write: $(cat /run/err)"
+	host 'rbd feature enable lk14 journaling' || fail 'rbd feature enable'
+	soon write_fails || fail 'written without the journal'
+	host 'rbd feature disable lk14 journaling' || fail 'rbd feature disable'
+	soon write_at 0 || fail "write without journaling: $(cat /run/err)"
+	unmap
+}
+
 # The feature comes while the image is mapped and written to: from then on the lock is taken.
 t_enabled_while_mapped() {
 	[ "$DRIVER" = rust ] || skip 'the C driver takes features for what never changes'

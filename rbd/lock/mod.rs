@@ -289,16 +289,7 @@ impl<U: LockUser> ExclusiveLock<U> {
     /// [`LockUser::releasing`]. Sleeps, for a bounded time: at once if the group of its I/O context
     /// is cancelled.
     pub fn close(&self) {
-        let cancelled = self.header.io.group().cancelled();
-        if cancelled.is_some() && self.is_owned() {
-            // Writes may be under way still. Whoever takes the lock next must shut us out before.
-            pr_warn!(
-                "rbd{}: the exclusive lock is left behind by client{}, which its next owner will blocklist\n",
-                self.device,
-                self.header.gid
-            );
-        }
-        let err = cancelled.unwrap_or(EIO);
+        let err = self.header.io.group().cancelled().unwrap_or(EIO);
         self.notice(Notice::End(err));
         self.waiting.lock().refuse();
         self.gate.end();
@@ -441,6 +432,11 @@ impl<U: LockUser> ExclusiveLock<U> {
         Some(Done::Result(result))
     }
 
+    /// Whether nothing is asked of the cluster any more.
+    fn is_cut_off(&self) -> bool {
+        self.header.io.group().cancelled().is_some()
+    }
+
     /// Says what a user may want to know.
     fn log(&self, action: Action, done: Done) {
         let device = self.device;
@@ -455,13 +451,20 @@ impl<U: LockUser> ExclusiveLock<U> {
                 pr_warn!("rbd{device}: the lock's owner will not release it: {result}\n");
             }
             (Action::Lock(_), Done::Result(Err(EBUSY | EEXIST))) => {}
+            (Action::Unlock(_), Done::Result(Err(_))) if self.is_cut_off() => {
+                // Writes may be under way still. Whoever takes the lock next must shut us out before.
+                pr_warn!(
+                    "rbd{device}: the exclusive lock is left behind by client{}, which its next owner will blocklist\n",
+                    self.header.gid
+                );
+            }
             (
                 _,
                 Done::Result(Err(e))
                 | Done::Found(Err(e))
                 | Done::Watched(Err(e))
                 | Done::Asked(Err(e)),
-            ) if self.header.io.group().cancelled().is_none() => {
+            ) if !self.is_cut_off() => {
                 pr_warn!("rbd{device}: lock: {action:?}: {}\n", e.to_errno());
             }
             _ => {}

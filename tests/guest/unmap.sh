@@ -190,6 +190,7 @@ t_full_force_locked() {
 	write_stuck
 	full_force "$ID"
 	if wait $DD; then fail 'the write succeeded'; fi
+	grep -q "rbd$ID: the exclusive lock is left behind by client" <<<"$(dmesg)" || fail 'nobody was told of the lock'
 	undo
 	map un4
 	dd if=/dev/zero of="$DEV" bs=64k count=64 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"

@@ -54,10 +54,11 @@ impl Connection {
                 }
                 State::Negotiating | State::Open => {
                     let more = self.receive(core)?;
+                    // What has to be sent may have to be tried again sooner than time is over.
+                    self.transmit(core)?;
                     if core.state == State::Negotiating {
                         self.in_time(core)?;
                     }
-                    self.transmit(core)?;
                     if more {
                         self.kick_later();
                     }

@@ -21,8 +21,9 @@ const NSEC_PER_MSEC: u64 = 1_000_000;
 /// Milliseconds until what failed for lack of memory is tried again.
 const RETRY_MS: u64 = 250;
 
-/// Nanoseconds until the same map is asked for again.
+/// Nanoseconds until the same map is asked for again, the first time and at most.
 const ASK_AGAIN: u64 = NSEC_PER_SEC;
+const ASK_AGAIN_MAX: u64 = 16 * NSEC_PER_SEC;
 
 /// What the work item remembers from run to run.
 #[derive(Default)]
@@ -33,8 +34,9 @@ pub(super) struct Timers {
     asked: u64,
     /// When the last question that was answered had been asked, and the answer.
     told: (u64, u32),
-    /// The map that was wanted last, and when, in ns since boot.
-    wanted: (u32, u64),
+    /// The map that was wanted last, until when it is not asked for again, in ns since boot, and how long that
+    /// was.
+    wanted: (u32, u64, u64),
 }
 
 impl Timers {
@@ -194,12 +196,17 @@ impl OsdClient {
         } else {
             0
         };
-        let (wanted, when) = timers.wanted;
-        if wanted == next && now < when.saturating_add(ASK_AGAIN) {
-            self.want_map.store(1, Relaxed);
-            return false;
-        }
-        timers.wanted = (next, now);
+        let (wanted, until, pause) = timers.wanted;
+        let pause = match wanted == next {
+            true if now < until => {
+                self.want_map.store(1, Relaxed);
+                return false;
+            }
+            // It may be long on its way.
+            true => pause.saturating_mul(2).clamp(ASK_AGAIN, ASK_AGAIN_MAX),
+            false => ASK_AGAIN,
+        };
+        timers.wanted = (next, now.saturating_add(pause), pause);
         self.mon.want_osdmap(next, !held);
         true
     }

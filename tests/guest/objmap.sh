@@ -61,7 +61,7 @@ t_part_absent() {
 	map om20 osdkeepalive=600
 	write_at 0 || fail write
 	for ((i = 0; i < 20; i++)); do
-		dd if="$DEV" of=/run/read bs=64k count=1 skip=32k iflag=direct,skip_bytes 2>/run/err || fail "read: $(cat /run/err)"
+		timeout 20 dd if="$DEV" of=/run/read bs=64k count=1 skip=32k iflag=direct,skip_bytes 2>/run/err || fail "read: $(cat /run/err)"
 		cmp -n 65536 /run/read /dev/zero || fail 'there is something in it'
 	done
 	blkdiscard -o 0 -l 131072 "$DEV" || fail discard

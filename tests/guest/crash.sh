@@ -57,8 +57,10 @@ t_taken_over() {
 	grep -qF "$addr " /run/blocklist || fail "the dead owner $addr is not blocklisted: $(tr '\n' ' ' </run/blocklist)"
 	# Nothing of what was cut short is left.
 	for i in cr1 cr2; do
-		host "rbd object-map check --no-progress $i; rbd info $i | sed -n 's/^.flags: //p'; rbd diff --whole-object $i | wc -l" >/run/check 2>&1 || fail "$i: $(tail -n1 /run/check)"
-		echo "$i at the end: $(tr '\n' ' ' </run/check)"
+		host "rbd object-map check --no-progress $i" >/run/check 2>&1 || fail "$i: rbd object-map check: $(tail -n1 /run/check)"
+		eq "$(host "rbd info $i | sed -n 's/^.flags: //p'")" '' "flags of $i at the end"
+		# All was discarded, and then two objects were written.
+		eq "$(host "rbd diff --whole-object $i | grep -cw data")" 2 "objects of $i at the end"
 	done
 	host_later "ceph osd blocklist rm $addr; rm -rf $KEPT"
 }

@@ -89,7 +89,7 @@ run_exec() {
 	)
 }
 
-# run_end DIR   ends every process of the run and removes the directory; KEEP=1 keeps it, without the daemons' data
+# run_end DIR   ends every process of the run and removes the directory; KEEP=1 keeps it, without the daemons' data but for their logs
 run_end() {
 	local dir=$1 pid
 	if [ -s "$dir/holder" ] && proc_lives "$dir/holder"; then
@@ -99,7 +99,7 @@ run_end() {
 	fi
 	if [ "${KEEP:-}" = 1 ]; then
 		touch "$dir/kept"
-		rm -rf --one-file-system "$dir/ceph"
+		find "$dir/ceph" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf --one-file-system {} + 2>/dev/null || true
 	else
 		rm -rf --one-file-system "$dir"
 	fi

@@ -86,5 +86,5 @@ rbd resize --no-progress rbd/host-live --size 128M
 cd "\$1/src/tests/host"
 CEPH_LIVE_CONF=/etc/ceph/ceph.conf timeout 300 cargo test --offline --no-fail-fast --test live -- --ignored </dev/null
 IN
-	run_end "$RUN"
+	keep_logs
 }

@@ -19,8 +19,8 @@ proc_name() { # PID
 proc_lives() { # FILE holding "PID STARTTIME"
 	local pid start
 	[ -s "$1" ] || return 1
-	read -r pid start <"$1"
-	[ "$(proc_name "$pid")" = "$start" ]
+	read -r pid start <"$1" || return 1
+	[ -n "$start" ] && [ "$(proc_name "$pid")" = "$start" ]
 }
 child_of() { # PID
 	local f
@@ -50,22 +50,31 @@ run_reap() {
 	for d in "$LAB_RUNS"/*/; do
 		d=${d%/}
 		if [ -e "$d/kept" ]; then continue; fi
+		# In this order, as the holder is there before this ends to be true.
+		if proc_lives "$d/starting"; then continue; fi
 		if proc_lives "$d/holder"; then
 			if [ ! -s "$d/owner" ] || proc_lives "$d/owner"; then continue; fi
-		elif [ -e "$d/starting" ] && proc_lives "$d/starting"; then
-			continue
 		fi
 		say "removing what an earlier run left behind: ${d##*/}"
 		run_end "$d"
 	done
 }
 
-# run_begin DIR [OWNERPID]    makes the directory and the holder
-run_begin() {
-	local dir=$1 owner=${2:-} i
+# run_claim DIR [OWNERPID]    sweeps up, and makes the directory. One at a time (with_lock runs), as another that sweeps up must not
+# see the directory before it says who is at work on it.
+run_claim() {
+	local dir=$1 owner=${2:-}
+	run_reap
+	if proc_lives "$dir/holder" || proc_lives "$dir/starting"; then die "a run is already up in $dir" "stop it first: scripts/cluster stop"; fi
+	rm -rf --one-file-system "$dir"
 	mkdir -p "$dir/etc-ceph" "$dir/log"
 	echo "$$ $(proc_name $$)" >"$dir/starting"
 	if [ -n "$owner" ]; then echo "$owner $(proc_name "$owner")" >"$dir/owner"; fi
+}
+
+# run_begin DIR    makes the holder of a run that was claimed. Not under the lock, which it would keep for as long as it lives.
+run_begin() {
+	local dir=$1 i
 	LAB_TREE=$(tree_path) LAB_BIND_RUN=$dir LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_SRC=$LAB_SRC \
 		setsid bash "$LAB_SRC/scripts/lib/supervise" "$dir" </dev/null >"$dir/log/supervise.log" 2>&1 &
 	for ((i = 0; i < 600; i++)); do

@@ -328,4 +328,4 @@ fio_() {
 		}
 }
 
-. "$here/model.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/model.sh"

@@ -257,6 +257,8 @@ lane() { # main|side
 		;;
 	side)
 		guest_pass stock stock '' '--osds 3' driver.load map.echo map.tool io.verify_v2 $([ -n "$SOAK" ] || echo fs.ext4) $(shared stock) driver.unload
+		# What a newcomer runs first.
+		if [ -z "$TESTS" ]; then check demo "$LOGS/demo.log" "$LAB_SRC/scripts/demo" || true; fi
 		guest_pass leak debug 'kmemleak=on slab_debug=U,kmalloc-*' '--osds 3' \
 			leak.baseline driver.load leak.slabs map.echo map.msgr1 io.flush snap.resize clone.v2 objmap.objects lock.given_up \
 			errors.missing leak.scan driver.unload leak.slabs_unloaded leak.scan_unloaded

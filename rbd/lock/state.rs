@@ -92,6 +92,9 @@ enum State {
     Renewing(u64),
     Closing(Why),
     Draining(Why),
+    /// The same, while the lock gets the cookie of a new watch: those who look for its holder must not take
+    /// us for dead.
+    RenewingLate(Why, u64),
     Concluding(Why),
     Unlocking(Why),
     /// It is not ours any more.
@@ -164,6 +167,7 @@ impl Machine {
             | State::Renewing(_)
             | State::Closing(_)
             | State::Draining(_)
+            | State::RenewingLate(..)
             | State::Concluding(_)
             | State::Unlocking(_) => true,
             State::Freeing
@@ -212,7 +216,7 @@ impl Machine {
             State::Preparing => "acquired",
             State::Opening | State::Announcing | State::Held => "locked",
             State::Renewing(_) => "renewing",
-            State::Closing(_) | State::Draining(_) => "quiescing",
+            State::Closing(_) | State::Draining(_) | State::RenewingLate(..) => "quiescing",
             State::Concluding(_) | State::Unlocking(_) | State::Released(_) => "releasing",
             State::Ended => "ended",
         }
@@ -329,7 +333,16 @@ impl Machine {
             }),
             State::Closing(why) => (State::Draining(why), Some(Action::Close)),
             State::Draining(why) if look.drained => (State::Concluding(why), None),
-            State::Draining(_) => self.step_draining(look),
+            State::Draining(why) => match self.watch {
+                Some(watch) if watch != self.held && why != Why::Unsure && !self.is_over() => {
+                    (State::RenewingLate(why, watch), None)
+                }
+                _ => self.step_draining(look),
+            },
+            State::RenewingLate(_, to) => stay(Action::Renew {
+                from: self.held,
+                to,
+            }),
             State::Concluding(_) => stay(Action::Conclude),
             State::Unlocking(_) => stay(Action::Unlock(self.held)),
             State::Released(why) => self.step_released(why, look),
@@ -487,6 +500,17 @@ impl Machine {
                     // If it was changed in truth.
                     self.left[1] = Some(to);
                     State::Closing(Why::Unsure)
+                }
+            },
+            State::RenewingLate(why, to) => match done.result() {
+                Ok(()) => {
+                    self.held = to;
+                    State::Draining(why)
+                }
+                Err(e) => {
+                    self.note(e);
+                    self.left[1] = Some(to);
+                    State::Draining(Why::Unsure)
                 }
             },
             State::Concluding(why) => State::Unlocking(why),

@@ -113,7 +113,7 @@ impl Known {
             Action::Open => (self.prepared || was_free) && !std::mem::replace(&mut self.open, true),
             Action::Announce(Announcement::Acquired, _) => self.open,
             Action::Announce(Announcement::Released, _) => !self.locked && !self.gone,
-            Action::Renew { from, to } => self.open && from != to && !over,
+            Action::Renew { from, to } => self.prepared && from != to && !over,
             Action::Close => std::mem::replace(&mut self.open, false),
             Action::Conclude => self.prepared && !self.open && self.drained,
             Action::Unlock(_) => !self.prepared && !self.open,

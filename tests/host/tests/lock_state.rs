@@ -105,7 +105,8 @@ impl Node {
             }
             Action::Announce(Announcement::Acquired, _) => self.open,
             Action::Announce(Announcement::Released, _) => !self.locked && !self.gone,
-            Action::Renew { from, to } => self.open && from != to && !over,
+            // Also while I/O ends.
+            Action::Renew { from, to } => self.prepared && from != to && !over,
             Action::Close => {
                 let ok = self.open;
                 self.open = false;
@@ -598,6 +599,25 @@ fn what_may_have_been_done_is_undone() {
     assert_eq!(
         follow(&mut m, l, &[(Action::Unlock(2), OK)]),
         Action::Rest { until: None }
+    );
+}
+
+/// I/O takes long to end, and the watch is begun anew meanwhile: others must find it by the lock's cookie.
+#[test]
+fn a_new_watch_while_draining() {
+    let (busy, idle) = (look(0, false, false), look(0, false, true));
+    let mut m = acquired(false);
+    assert_eq!(m.notice(request()), Some(0));
+    assert_eq!(m.next(busy), Action::Close);
+    m.notice(Notice::WatchLost);
+    assert_eq!(m.next(busy), Action::Rest { until: None });
+    m.notice(Notice::Watching(2));
+    let script = [(Action::Renew { from: 1, to: 2 }, OK)];
+    assert_eq!(follow(&mut m, busy, &script), Action::Rest { until: None });
+    let script = [(Action::Conclude, OK), (Action::Unlock(2), OK)];
+    assert_eq!(
+        follow(&mut m, idle, &script),
+        Action::Announce(Announcement::Released, 2)
     );
 }
 

@@ -331,9 +331,8 @@ impl MonClient {
             Err(e) => {
                 // Tickets were not renewed. A new session asks for all of them.
                 pr_err!("cannot renew tickets: {}\n", e);
-                state.lost = true;
                 drop(state);
-                self.kick(0);
+                self.lose(session);
             }
         }
     }

@@ -89,12 +89,11 @@ enum State {
     Opening,
     Announcing,
     Held,
-    Renewing(u64),
+    /// The lock gets the cookie of a new watch: those who look for its holder must not take us for dead. Also
+    /// while it drains, for that reason.
+    Renewing(Option<Why>, u64),
     Closing(Why),
     Draining(Why),
-    /// The same, while the lock gets the cookie of a new watch: those who look for its holder must not take
-    /// us for dead.
-    RenewingLate(Why, u64),
     Concluding(Why),
     Unlocking(Why),
     /// It is not ours any more.
@@ -164,10 +163,9 @@ impl Machine {
             | State::Opening
             | State::Announcing
             | State::Held
-            | State::Renewing(_)
+            | State::Renewing(..)
             | State::Closing(_)
             | State::Draining(_)
-            | State::RenewingLate(..)
             | State::Concluding(_)
             | State::Unlocking(_) => true,
             State::Freeing
@@ -215,8 +213,8 @@ impl Machine {
             State::Failing(_) => "failing",
             State::Preparing => "acquired",
             State::Opening | State::Announcing | State::Held => "locked",
-            State::Renewing(_) => "renewing",
-            State::Closing(_) | State::Draining(_) | State::RenewingLate(..) => "quiescing",
+            State::Renewing(None, _) => "renewing",
+            State::Closing(_) | State::Draining(_) | State::Renewing(Some(_), _) => "quiescing",
             State::Concluding(_) | State::Unlocking(_) | State::Released(_) => "releasing",
             State::Ended => "ended",
         }
@@ -258,7 +256,7 @@ impl Machine {
             | State::Opening
             | State::Announcing
             | State::Held
-            | State::Renewing(_)
+            | State::Renewing(None, _)
                 if self.exclusive && self.gone.is_none() && self.ending.is_none() =>
             {
                 Some(errno::EROFS)
@@ -327,7 +325,7 @@ impl Machine {
                 Some(Action::Announce(Announcement::Acquired, self.held)),
             ),
             State::Held => self.step_held(),
-            State::Renewing(to) => stay(Action::Renew {
+            State::Renewing(_, to) => stay(Action::Renew {
                 from: self.held,
                 to,
             }),
@@ -335,14 +333,10 @@ impl Machine {
             State::Draining(why) if look.drained => (State::Concluding(why), None),
             State::Draining(why) => match self.watch {
                 Some(watch) if watch != self.held && why != Why::Unsure && !self.is_over() => {
-                    (State::RenewingLate(why, watch), None)
+                    (State::Renewing(Some(why), watch), None)
                 }
                 _ => self.step_draining(look),
             },
-            State::RenewingLate(_, to) => stay(Action::Renew {
-                from: self.held,
-                to,
-            }),
             State::Concluding(_) => stay(Action::Conclude),
             State::Unlocking(_) => stay(Action::Unlock(self.held)),
             State::Released(why) => self.step_released(why, look),
@@ -427,7 +421,7 @@ impl Machine {
             return (State::Closing(Why::Over), None);
         }
         match self.watch {
-            Some(watch) if watch != self.held => return (State::Renewing(watch), None),
+            Some(watch) if watch != self.held => return (State::Renewing(None, watch), None),
             _ => {}
         }
         if self.asked {
@@ -490,27 +484,19 @@ impl Machine {
                 Ok(()) => State::Opening,
                 Err(e) => State::Unlocking(Why::Unprepared(self.note(e))),
             },
-            State::Renewing(to) => match done.result() {
+            State::Renewing(draining, to) => match done.result() {
                 Ok(()) => {
                     self.held = to;
-                    State::Held
+                    draining.map_or(State::Held, State::Draining)
                 }
                 Err(e) => {
                     self.note(e);
                     // If it was changed in truth.
                     self.left[1] = Some(to);
-                    State::Closing(Why::Unsure)
-                }
-            },
-            State::RenewingLate(why, to) => match done.result() {
-                Ok(()) => {
-                    self.held = to;
-                    State::Draining(why)
-                }
-                Err(e) => {
-                    self.note(e);
-                    self.left[1] = Some(to);
-                    State::Draining(Why::Unsure)
+                    match draining {
+                        None => State::Closing(Why::Unsure),
+                        Some(_) => State::Draining(Why::Unsure),
+                    }
                 }
             },
             State::Concluding(why) => State::Unlocking(why),

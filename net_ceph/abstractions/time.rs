@@ -27,6 +27,14 @@ pub fn secs(s: u64) -> Jiffies {
     msecs(s.saturating_mul(1000))
 }
 
+/// How long an option that is given in seconds allows to wait, in jiffies; 0 is for ever.
+pub fn patience(s: u32) -> Jiffies {
+    match s {
+        0 => FOREVER,
+        s => secs(s.into()),
+    }
+}
+
 /// Nanoseconds since boot, time spent in suspend included. It never goes back.
 pub fn boot_ns() -> u64 {
     // SAFETY: Always safe to call.

@@ -7,7 +7,7 @@ use super::io_ctx::IoCtx;
 use super::params::Params;
 use super::request::{Completion, OsdRequest};
 use crate::abstractions::data::DataBuf;
-use crate::abstractions::time::{secs, FOREVER};
+use crate::abstractions::time::patience;
 use crate::abstractions::wait::Event;
 use crate::proto::error::ProtoError;
 use crate::proto::osd_op::{encode_call_input, flags, Op};
@@ -177,10 +177,7 @@ impl IoCtx {
 
     /// How long synchronous calls wait.
     fn bound(&self) -> Jiffies {
-        match self.osd().config.mount_timeout {
-            0 => FOREVER,
-            s => secs(s.into()),
-        }
+        patience(self.osd().config.mount_timeout)
     }
 
     fn submit_and_wait(

@@ -15,11 +15,7 @@ use kernel::{
     sync::{Arc, Mutex},
     workqueue::{Work, WorkItem},
 };
-use net_ceph::abstractions::{
-    time::{secs, FOREVER},
-    wait::Event,
-    workqueue::Queue,
-};
+use net_ceph::abstractions::{time::patience, wait::Event, workqueue::Queue};
 
 /// The removal of one device, to come or under way.
 #[pin_data]
@@ -81,10 +77,7 @@ impl Removal {
     /// Waits until the device is gone, `seconds` at most; 0 is for ever. Returns whether it is. `EINTR` for a
     /// fatal signal: then the device goes on going.
     pub(super) fn wait(&self, seconds: u32) -> Result<bool> {
-        self.gone.wait_killable(match seconds {
-            0 => FOREVER,
-            s => secs(s.into()),
-        })
+        self.gone.wait_killable(patience(seconds))
     }
 }
 

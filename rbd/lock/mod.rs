@@ -32,7 +32,7 @@ use kernel::{
 };
 use net_ceph::{
     abstractions::{
-        time::{boot_ns, msecs, secs, FOREVER},
+        time::{boot_ns, msecs, patience},
         wait::{sleep_ms, Event},
         workqueue::Queue,
     },
@@ -214,11 +214,7 @@ impl<U: LockUser> ExclusiveLock<U> {
         )?;
         *self.caller.lock() = Some(caller.clone());
         self.gate.kick();
-        let bound = match timeout {
-            0 => FOREVER,
-            s => secs(s.into()),
-        };
-        let done = caller.done.wait_killable(bound);
+        let done = caller.done.wait_killable(patience(timeout));
         *self.caller.lock() = None;
         match done? {
             true => *caller.result.lock(),

@@ -222,7 +222,9 @@ impl World {
         if self.connected {
             self.disconnect();
         }
-        self.global_seq = self.session.global_seq().max(self.global_seq) + u64::from(ahead) + 1;
+        // A peer may have asked for the highest there is: the messenger's counter wraps, too.
+        let known = self.session.global_seq().max(self.global_seq);
+        self.global_seq = known.wrapping_add(u64::from(ahead) + 1);
         self.session
             .connected(self.global_seq, &mut self.out)
             .expect("a connection");

@@ -232,12 +232,9 @@ impl MonClient {
     pub fn ask_newest_osdmap(&self) -> Result {
         let _noio = NoIoScope::enter();
         let mut state = self.state.lock();
-        if !state.requests.has_detached(Question::Version) {
-            state
-                .ask(Question::Version, true, osdmap_version)
-                .map_err(ProtoError::to_errno)?;
-        }
-        Ok(())
+        state.requests.remove_detached(Question::Version);
+        let asked = state.ask(Question::Version, true, osdmap_version);
+        asked.map(drop).map_err(ProtoError::to_errno)
     }
 
     /// The newest epoch of the OSD map, asked of a monitor.

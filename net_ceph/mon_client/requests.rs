@@ -99,11 +99,10 @@ impl Requests {
         self.pending.iter().filter(|p| p.answer.is_none())
     }
 
-    /// Whether a detached question of this kind is in progress.
-    pub(super) fn has_detached(&self, question: Question) -> bool {
+    /// Nobody wants to know the answers to detached questions of this kind any more.
+    pub(super) fn remove_detached(&mut self, question: Question) {
         self.pending
-            .iter()
-            .any(|p| p.detached && p.question == question)
+            .retain(|p| !(p.detached && p.question == question));
     }
 
     /// Takes an answer; one of the wrong kind is none.

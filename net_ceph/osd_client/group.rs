@@ -7,13 +7,14 @@
 
 use super::request::OsdRequest;
 use super::OsdClient;
+use crate::abstractions::errno::ESHUTDOWN;
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::wait::Event;
 use crate::mon_client::Patience;
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full},
+        atomic::{Acquire, Atomic, Full, Release},
         Arc,
     },
 };
@@ -23,6 +24,8 @@ use kernel::{
 pub struct Group {
     /// A negative errno, from when the group is cancelled; 0 before.
     cancelled: Atomic<i32>,
+    /// Since how many maps that had us on the block list, and one, what it does presumes a lock; 0: it does not.
+    presumes: Atomic<u32>,
     /// How many requests were submitted and have not ended.
     under_way: Atomic<usize>,
     /// The group is cancelled, and no request is under way any more.
@@ -36,6 +39,7 @@ impl Group {
         Arc::pin_init(
             pin_init!(Self {
                 cancelled: Atomic::new(0),
+                presumes: Atomic::new(0),
                 under_way: Atomic::new(0),
                 drained <- Event::new(),
             }),
@@ -51,8 +55,28 @@ impl Group {
         }
     }
 
-    /// Fails with what the group was cancelled with.
-    pub(super) fn check(&self) -> Result {
+    /// Fails with what the group was cancelled with, which it is if it presumed a lock before the last of
+    /// `listings` maps that had us on the block list.
+    pub(super) fn check(&self, listings: u32) -> Result {
+        let since = self.presumes.load(Acquire);
+        if since != 0 && since != after(listings) {
+            self.close(ESHUTDOWN);
+        }
+        self.open()
+    }
+
+    /// What it does presumes a lock after so many of those maps, or for longer; `None`: it does not.
+    pub(super) fn presume(&self, listings: Option<u32>) {
+        match listings {
+            None => self.presumes.store(0, Release),
+            Some(listings) => {
+                // If it did before, that counts.
+                let _ = self.presumes.cmpxchg(0, after(listings), Full);
+            }
+        }
+    }
+
+    fn open(&self) -> Result {
         self.cancelled().map_or(Ok(()), Err)
     }
 
@@ -60,7 +84,7 @@ impl Group {
     pub(super) fn enter(&self) -> Result {
         self.under_way.fetch_add(1, Full);
         // Either this sees that the group is cancelled, or who cancels it sees the request.
-        self.check().inspect_err(|_| self.leave())
+        self.open().inspect_err(|_| self.leave())
     }
 
     /// A request has ended, and its owner been told.
@@ -82,6 +106,11 @@ impl Group {
             self.drained.wait();
         }
     }
+}
+
+/// What stands for so many maps that had us on the block list; 0 stands for nothing.
+fn after(listings: u32) -> u32 {
+    listings.saturating_add(1)
 }
 
 impl Patience for Group {

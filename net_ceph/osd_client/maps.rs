@@ -158,6 +158,7 @@ impl OsdClient {
         let map = Arc::new(PlacedMap::new(KBox::into_inner(map))?, GFP_KERNEL)?;
         let disturbed = skipped || drops_requests(map.map());
         let epoch = map.map().epoch();
+        let listed = self.is_listed(map.map());
         let moves = self.moves.lock();
         let mut slot = self.map.lock();
         let old = slot.replace(map.clone());
@@ -178,6 +179,9 @@ impl OsdClient {
             }
         }
         drop(moves);
+        if listed {
+            self.end_writes();
+        }
         self.look_after_watches(map.map(), boot_ns());
         self.look_after_notifications(map.map());
         Ok(())

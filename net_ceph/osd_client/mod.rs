@@ -10,6 +10,7 @@
 //! - [`session`], [`inflight`], [`ring`]: what is under way to one OSD
 //! - [`waiting`]: what cannot be sent now
 //! - [`work`], [`maps`]: the client's work item: what waits, what takes too long, and new maps
+//! - [`confirm`]: what must not be sent again before the newest map is known
 //! - [`sync_call`]: requests whose caller waits
 //! - [`linger`]: watches, which last
 //! - [`notify`]: notifications of our own
@@ -20,6 +21,7 @@
 //! request's. [`OsdClient::sessions`], the maps' and the others are taken alone.
 
 mod backoff;
+mod confirm;
 mod group;
 mod inflight;
 mod io_ctx;
@@ -60,6 +62,7 @@ use crate::options::{CrushLocation, ReadFromReplica};
 use crate::proto::osd_op::flags;
 use crate::proto::osdmap::OsdMap;
 use crate::proto::types::EntityType;
+use confirm::Confirmation;
 use kernel::{
     impl_has_delayed_work, new_delayed_work, new_mutex,
     prelude::*,
@@ -139,6 +142,7 @@ pub struct OsdClient {
     dirty: Atomic<u64>,
     /// A newer map is wanted.
     want_map: Atomic<u32>,
+    confirmation: Confirmation,
     stopped: Atomic<u32>,
     #[pin]
     work: DelayedWork<OsdClient>,
@@ -200,6 +204,7 @@ impl OsdClient {
                 last_incarnation: Atomic::new(0),
                 dirty: Atomic::new(0),
                 want_map: Atomic::new(0),
+                confirmation: Confirmation::new(),
                 stopped: Atomic::new(0),
                 work <- new_delayed_work!("net_ceph::OsdClient::work"),
                 delivery <- new_delayed_work!("net_ceph::OsdClient::delivery"),
@@ -350,6 +355,9 @@ impl OsdClient {
                     return None;
                 }
             };
+            if open && self.is_unconfirmed(req, boot_ns()) {
+                return self.wait(req, Why::Unconfirmed, epoch, open);
+            }
             let mut session = self.session(osd);
             if session.is_none() && open {
                 session = match self.open_session(map.map(), osd) {
@@ -515,6 +523,7 @@ impl OsdClient {
             .get_mut(session.osd as usize)
             .and_then(Option::take);
         session.evict(true, |_| true);
+        self.remember_heard(session.heard());
         if let Some(con) = session.con() {
             con.close();
         }

@@ -61,6 +61,8 @@ pub(super) enum Why {
     Memory,
     /// It was sent to a session that is no longer the right one.
     Moved,
+    /// It is so old that we may have been shut out meanwhile: the newest map must come first.
+    Unconfirmed,
 }
 
 impl Why {
@@ -74,6 +76,7 @@ impl Why {
             Self::Session => "no-session",
             Self::Memory => "no-memory",
             Self::Moved => "moved",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 }

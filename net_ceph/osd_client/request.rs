@@ -18,7 +18,7 @@ use crate::abstractions::task::NoIoScope;
 use crate::messenger::{DataTarget, OutParts, Outgoing, COPY_MAX};
 use crate::proto::error::ProtoError;
 use crate::proto::msg::PRIO_DEFAULT;
-use crate::proto::osd_op::{flags, HObject, Locator, OsdOpRequest, SnapContext, SpgId};
+use crate::proto::osd_op::{flags, HObject, Locator, Op, OsdOpRequest, SnapContext, SpgId};
 use crate::proto::types::Timespec;
 use kernel::{
     alloc::Flags,
@@ -299,6 +299,17 @@ impl OsdRequest {
         inner.sends && inner.attempts > 0 && len > COPY_MAX
     }
 
+    /// Whether it changes what the object is, other than who watches it.
+    pub(super) fn is_write(&self) -> bool {
+        self.inner.lock().is_write()
+    }
+
+    /// Since when it is submitted, in ns since boot, if it [is a write](Self::is_write).
+    pub(super) fn write_since(&self) -> Option<u64> {
+        let inner = self.inner.lock();
+        inner.is_write().then_some(inner.submitted)
+    }
+
     /// Whether it is not submitted.
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.inner.lock().at, At::Idle | At::Prepared)
@@ -369,6 +380,11 @@ impl Inner {
         self.sends = input_len > 0;
         self.flags = self.params.all_flags();
         self.reserve_front()
+    }
+
+    fn is_write(&self) -> bool {
+        let mut ops = self.params.ops().iter();
+        self.flags & flags::WRITE != 0 && !ops.any(|op| matches!(op.op, Op::Watch { .. }))
     }
 
     /// Has it end with `e` wherever it gets next, as it is on its way.

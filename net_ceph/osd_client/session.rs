@@ -39,12 +39,43 @@ pub(super) struct Inner {
     unsent: Ring,
     /// Which of its openings the connection is in; 0 while it is not open.
     incarnation: u64,
+    /// When the OSD answered last, in ns since boot; at first, when any did.
+    heard: u64,
+    /// Writes of `unsent` are not sent before the newest map is known.
+    unconfirmed: bool,
     /// What the OSD wants no requests for.
     pub(super) backoffs: Backoffs,
     /// Messages of our own, sent before requests.
     own: KVec<Arc<dyn Outgoing>>,
     /// When something was added or answered last, in ns since boot.
     last_active: u64,
+}
+
+impl Inner {
+    /// Has those sent that were held back, which are at least those that `which` picks. Allocates.
+    fn send_held(&mut self, which: impl Fn(&OsdRequest) -> bool) {
+        let room = self.unsent.len().saturating_add(self.inflight.len());
+        let reserved = self.unsent.reserve(room);
+        if reserved.is_err() {
+            // Sending too much does no harm: the OSD knows what it has.
+            let all = self.inflight.iter().map(|(tid, _)| tid);
+            return self.unsent.refill(all);
+        }
+        for (tid, req) in self.inflight.iter() {
+            if which(req) {
+                self.unsent.push(tid);
+            }
+        }
+    }
+
+    /// The newest map is known. Says whether there may be something to send. Allocates.
+    pub(super) fn confirm(&mut self) -> bool {
+        let held = core::mem::take(&mut self.unconfirmed);
+        if held {
+            self.send_held(OsdRequest::is_write);
+        }
+        held
+    }
 }
 
 /// A session with one OSD at one address.
@@ -73,8 +104,10 @@ pub(super) enum Enqueued {
 impl Session {
     /// A session whose connection follows. Allocates.
     pub(super) fn new(client: &Arc<OsdClient>, osd: u32, addr: EntityAddr) -> Result<Arc<Self>> {
+        let now = boot_ns();
         let inner = Inner {
-            last_active: boot_ns(),
+            last_active: now,
+            heard: client.last_heard(now),
             ..Inner::default()
         };
         Arc::pin_init(
@@ -107,6 +140,11 @@ impl Session {
         self.inner.lock().incarnation
     }
 
+    /// When the OSD answered last, in ns since boot.
+    pub(super) fn heard(&self) -> u64 {
+        self.inner.lock().heard
+    }
+
     /// Has the connection send what waits. With none of our locks held.
     pub(super) fn kick(&self) {
         let waits = !self.inner.lock().unsent.is_empty();
@@ -133,7 +171,7 @@ impl Session {
         if inner.inflight.reserve().is_err() || inner.unsent.reserve(room).is_err() {
             return Enqueued::NoMemory;
         }
-        if let Err(e) = req.group().check() {
+        if let Err(e) = self.client.check(req.group()) {
             return Enqueued::Cancelled(e);
         }
         if let Err(e) = req.arrive(At::Session(self.clone()), Why::Session) {
@@ -210,6 +248,7 @@ impl Session {
         };
         let _same = inner.inflight.remove(tid);
         inner.last_active = boot_ns();
+        inner.heard = inner.last_active;
         let incarnation = inner.incarnation;
         req.depart(None);
         drop(inner);
@@ -250,20 +289,7 @@ impl Session {
             }
             BackoffOp::Unblock => {
                 inner.backoffs.remove(b.id);
-                let room = inner.unsent.len().saturating_add(inner.inflight.len());
-                let reserved = inner.unsent.reserve(room);
-                if reserved.is_err() {
-                    // Sending too much does no harm: the OSD knows what it has.
-                    inner
-                        .unsent
-                        .refill(inner.inflight.iter().map(|(tid, _)| tid));
-                    return Ok(());
-                }
-                for (tid, req) in inner.inflight.iter() {
-                    if req.is_held(|spg, object| spg == b.spg && b.covers(object)) {
-                        inner.unsent.push(tid);
-                    }
-                }
+                inner.send_held(|req| req.is_held(|spg, object| spg == b.spg && b.covers(object)));
                 Ok(())
             }
         }
@@ -322,9 +348,11 @@ impl ConnectionOps for Session {
             return Some(own);
         }
         while let Some(tid) = inner.unsent.pop() {
-            // One that is held back is sent when the range ends.
+            // One that is held back is sent when the range ends, or the newest map is known.
+            let unconfirmed = inner.unconfirmed;
             let req = inner.inflight.get(tid).cloned();
-            if let Some(req) = req.filter(|req| !inner.backoffs.hold(req)) {
+            let held = |req: &OsdRequest| unconfirmed && req.is_write() || inner.backoffs.hold(req);
+            if let Some(req) = req.filter(|req| !held(req)) {
                 return Some(req);
             }
         }
@@ -389,9 +417,18 @@ impl ConnectionOps for Session {
             inflight, unsent, ..
         } = &mut *inner;
         unsent.refill(inflight.iter().map(|(tid, _)| tid));
+        // Until that is released; the connection may break again before.
+        inner.unconfirmed |= self.client.is_late(inner.heard, boot_ns());
+        let unconfirmed = inner.unconfirmed;
+        drop(inner);
+        if unconfirmed {
+            self.client.want_confirmation();
+        }
     }
 
-    fn keepalive_acked(&self, _sent: Timespec) {}
+    fn keepalive_acked(&self, _sent: Timespec) {
+        self.inner.lock().heard = boot_ns();
+    }
 
     fn fault(&self, _error: Error, _step: &'static str) -> Recovery {
         let mut inner = self.inner.lock();

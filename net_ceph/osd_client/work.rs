@@ -25,13 +25,19 @@ const RETRY_MS: u64 = 250;
 const ASK_AGAIN: u64 = NSEC_PER_SEC;
 const ASK_AGAIN_MAX: u64 = 16 * NSEC_PER_SEC;
 
+/// Nanoseconds until the newest epoch is asked for again: the answer, or maps after it, may have got lost.
+const ASK_NEWEST_AGAIN: u64 = 30 * NSEC_PER_SEC;
+
 /// What the work item remembers from run to run.
 #[derive(Default)]
 pub(super) struct Timers {
     /// When the next look for what takes too long is due, in ns since boot.
     next_tick: u64,
-    /// When the newest epoch was asked for, in ns since boot; 0: no question is out.
+    /// When the newest epoch was asked for, in ns since boot; 0: no question is out. If it was asked for again the
+    /// first time counts: it may be that which is answered.
     asked: u64,
+    /// When it was asked for last.
+    asked_last: u64,
     /// When the last question that was answered had been asked, and the answer.
     told: (u64, u32),
     /// The map that was wanted last, until when it is not asked for again, in ns since boot, and how long that
@@ -43,12 +49,25 @@ impl Timers {
     /// The question for the newest epoch was answered.
     pub(super) fn newest_told(&mut self, epoch: u32) {
         self.told = (self.asked, epoch);
-        self.asked = 0;
+        (self.asked, self.asked_last) = (0, 0);
     }
 
     /// The newest epoch there is, as the monitors said last.
     pub(super) fn newest_epoch(&self) -> u32 {
         self.told.1
+    }
+
+    /// Whether the newest epoch is to be asked for: not while we wait for the maps that lead there, or for the
+    /// answer.
+    fn may_ask(&self, epoch: u32, now: u64) -> bool {
+        let is_recent = |at: u64| at != 0 && now.saturating_sub(at) < ASK_NEWEST_AGAIN;
+        let (asked, newest) = self.told;
+        !(is_recent(self.asked_last) || epoch < newest && is_recent(asked))
+    }
+
+    /// When the last question that was answered had been asked, in ns since boot, and the answer.
+    pub(super) fn told(&self) -> (u64, u32) {
+        self.told
     }
 }
 
@@ -66,6 +85,7 @@ impl OsdClient {
         let arrived = self.arrived_maps(&mut self.moves.lock());
         self.take_over_maps(arrived);
         let mut timers = self.moves.lock();
+        self.confirm(&timers);
         let mut soon = self.retry(&mut timers);
         let now = boot_ns();
         let due = now >= timers.next_tick;
@@ -95,8 +115,9 @@ impl OsdClient {
     /// Places anew all that wait, in the order of their submission. Says whether some wait for what will
     /// not be announced.
     fn retry(self: &Arc<Self>, timers: &mut Timers) -> bool {
+        let now = boot_ns();
         let mut soon = false;
-        let mut ask = false;
+        let mut ask = self.release_confirmed(now);
         let mut after = 0;
         while let Some((tid, req)) = self.waiting.take_after(after) {
             after = tid;
@@ -112,15 +133,18 @@ impl OsdClient {
                         req.finish(Err(ENOENT));
                     }
                 }
-                Some(Why::Pool) => ask = true,
+                Some(Why::Pool | Why::Unconfirmed) => ask = true,
                 Some(Why::Map | Why::Osd | Why::Paused) => self.want_map.store(1, Relaxed),
                 Some(Why::Moved) | None => {}
             }
         }
-        if ask && timers.asked == 0 {
-            timers.asked = boot_ns();
+        if ask && timers.may_ask(self.epoch(), now) {
+            timers.asked_last = boot_ns();
+            if timers.asked == 0 {
+                timers.asked = timers.asked_last;
+            }
             if self.mon.ask_newest_osdmap().is_err() {
-                timers.asked = 0;
+                (timers.asked, timers.asked_last) = (0, 0);
                 soon = true;
             }
         }

@@ -476,7 +476,13 @@ impl<U: LockUser> Keeper for ExclusiveLock<U> {
         };
         loop {
             let look = self.look();
-            let action = self.machine.lock().next(look);
+            let mut machine = self.machine.lock();
+            let action = machine.next(look);
+            let presumes = machine.owns() || matches!(action, Action::Lock(_));
+            drop(machine);
+            // Before it is taken, so that no map on the way is missed.
+            let io = &self.header.io;
+            io.osd().presume_lock(io.group(), presumes);
             if let Some(done) = self.act(&user, action) {
                 self.log(action, done);
                 self.machine.lock().done(now(), done);

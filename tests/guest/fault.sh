@@ -302,3 +302,35 @@ t_force_gone() {
 	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err || fail "write after mapping again: $(cat /run/err)"
 	unmap
 }
+# Cut off for as long as it takes to be shut out, to be succeeded, and to be let in again: what was under way must not come
+# after what the successor wrote.
+t_shut_out_meanwhile() {
+	[ "$DRIVER" = rust ] || skip 'the C driver sends the old write again'
+	local nic addr before retries=/proc/sys/net/ipv4/tcp_retries2 script
+	nic=$(nic)
+	quiet_udev
+	img fa14 8 --object-size 1M
+	map fa14 osdkeepalive=2
+	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	addr=$(attr client_addr)
+	at_end "echo $(<$retries) >$retries; net_up"
+	# So that connections end as soon as they would have in an hour.
+	echo 3 >$retries
+	ip link set "$nic" down
+	head -c 64K /dev/zero | tr '\0' X | dd of="$DEV" bs=64k count=1 iflag=fullblock oflag=direct 2>/run/err &
+	DD=$!
+	hangs $DD write
+	sleep 35
+	script="ceph osd blocklist add $addr && rbd bench --io-type write --io-size 64K --io-total 64K --io-pattern seq fa14"
+	script+=" && ceph osd blocklist rm $addr && rbd export --no-progress fa14 - | sha256sum"
+	host "set -eo pipefail; { $script; } 2>&1" >/run/before || fail "$(cat /run/before)"
+	before=$(tail -n 1 /run/before)
+	undo
+	if wait $DD; then fail 'the write succeeded'; fi
+	grep -q 'Input/output error' /run/err || fail "the write ended with: $(cat /run/err)"
+	eq "$(host 'rbd export --no-progress fa14 - | sha256sum')" "$before" 'what the successor wrote'
+	same_content fa14
+	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "a new write: $(cat /run/err)"
+	same_content fa14
+	unmap || fail "unmap: $ERRNO"
+}

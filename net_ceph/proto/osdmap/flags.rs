@@ -60,6 +60,8 @@ pub mod pool_flag {
     pub const CREATING: u64 = 1 << 15;
     /// Every client operation fails with `EIO`.
     pub const EIO: u64 = 1 << 16;
+    /// An erasure-coded pool in which not every shard can be the primary (Ceph 20).
+    pub const EC_OPTIMIZATIONS: u64 = 1 << 19;
 }
 
 /// State bits of an OSD (Ceph `src/include/rados.h`, `CEPH_OSD_*`).

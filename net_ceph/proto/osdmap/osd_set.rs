@@ -83,9 +83,31 @@ impl OsdSet {
         u32::try_from(*osd).ok()
     }
 
-    /// The place of an OSD.
-    fn place(&self, osd: u32) -> Option<usize> {
-        self.iter().position(|&o| i64::from(o) == i64::from(osd))
+    /// The OSDs of an exception by shard: [`Pool::shards_by_primacy`] undone.
+    pub(super) fn by_shard(&self, pool: &Pool) -> Self {
+        if !pool.has_nonprimary() || self.len != pool.size as usize {
+            return *self;
+        }
+        let mut set = *self;
+        for (&osd, shard) in self.iter().zip(pool.shards_by_primacy()) {
+            if let Some(slot) = set.as_mut_slice().get_mut(shard) {
+                *slot = osd;
+            }
+        }
+        set
+    }
+
+    /// The place of an OSD that is the primary; one that has several shards is that with the first that can be.
+    fn place(&self, osd: u32, pool: &Pool) -> Option<usize> {
+        let has = |place: &usize| {
+            let osd_there = self.get(*place).copied().map(i64::from);
+            osd_there == Some(i64::from(osd))
+        };
+        let mut places = 0..self.len;
+        let other = places.clone().find(has);
+        places
+            .find(|place| has(place) && pool.can_be_primary(*place))
+            .or(other)
     }
 }
 
@@ -147,7 +169,10 @@ impl Placement {
     /// The acting primary; `None` if there is none, or if it holds no shard of an erasure-coded pool.
     pub fn primary(&self, pool: &Pool) -> Option<Primary> {
         let osd = self.acting_primary?;
-        let rank = self.acting.place(osd).and_then(|i| u8::try_from(i).ok());
+        let rank = self
+            .acting
+            .place(osd, pool)
+            .and_then(|i| u8::try_from(i).ok());
         let shard = if pool.can_shift_osds() {
             NO_SHARD
         } else {
@@ -169,6 +194,10 @@ pub struct Interval {
     pub min_size: u32,
     /// PGs of the pool.
     pub pg_num: u32,
+    /// What they are about to become.
+    pub pg_num_pending: u32,
+    /// See [`Pool::peering_crush`].
+    pub peering_crush: Option<[u32; 4]>,
     /// [`SORTBITWISE`](super::map_flag::SORTBITWISE).
     pub sort_bitwise: bool,
     /// [`RECOVERY_DELETES`](super::map_flag::RECOVERY_DELETES).
@@ -178,11 +207,16 @@ pub struct Interval {
 impl Interval {
     /// Whether `new` is another interval than this one for `pg`, an id of this one's epoch.
     pub fn is_new(&self, new: &Self, pg: PgId) -> bool {
+        let (pending, new_pending) = (self.pg_num_pending, new.pg_num_pending);
         Self {
             pg_num: new.pg_num,
+            pg_num_pending: new_pending,
             ..*self
         } != *new
             || pg.is_split(self.pg_num, new.pg_num)
             || pg.is_merged(self.pg_num, new.pg_num)
+            // About to be merged, or no longer.
+            || pg.is_merged(pending, new_pending)
+            || pg.is_merged(new_pending, pending)
     }
 }

@@ -35,7 +35,7 @@ impl OsdMap {
         let (acting, acting_primary) = if temp.is_empty() {
             (up, temp_primary.or(up_primary))
         } else {
-            (temp, temp_primary)
+            (temp.by_shard(pool), temp_primary)
         };
         Ok(Placement {
             up,
@@ -53,6 +53,8 @@ impl OsdMap {
             size: pool.size,
             min_size: pool.min_size,
             pg_num: pool.pg_num,
+            pg_num_pending: pool.pg_num_pending,
+            peering_crush: pool.peering_crush,
             sort_bitwise: self.has_flag(map_flag::SORTBITWISE),
             recovery_deletes: self.has_flag(map_flag::RECOVERY_DELETES),
         })

@@ -22,6 +22,20 @@ const MAX_NAME: usize = 4096;
 /// The highest `compat` there is an encoding of.
 const SUPPORTED: u8 = 9;
 
+/// A number in groups of seven bits, the lowest first; the highest bit of a byte says that another follows (Ceph
+/// `src/include/denc.h`, `denc_varint`).
+fn varint(d: &mut Decoder<'_>, step: &'static str) -> ProtoResult<u64> {
+    let mut value = 0;
+    for shift in (0..u64::BITS).step_by(7) {
+        let byte = d.u8(step)?;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(ProtoError::value(step, value))
+}
+
 /// How a pool protects its objects.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PoolKind {
@@ -62,6 +76,13 @@ pub struct Pool {
     pub write_tier: Option<u64>,
     /// Bytes in a stripe of an erasure-coded pool.
     pub stripe_width: u32,
+    /// What `pg_num` is about to become when groups are merged.
+    pub pg_num_pending: u32,
+    /// In which buckets of the hierarchy a group must have OSDs to serve: how many, how many there are to be,
+    /// of what type, and which of them in any case.
+    pub peering_crush: Option<[u32; 4]>,
+    /// The shards that cannot be the primary, as bits.
+    nonprimary: u64,
 }
 
 impl Pool {
@@ -108,6 +129,9 @@ impl Pool {
             read_tier: None,
             write_tier: None,
             stripe_width: 0,
+            pg_num_pending: pg_num,
+            peering_crush: None,
+            nonprimary: 0,
         };
         pool.decode_newer(v, d)?;
         Ok(pool)
@@ -194,11 +218,48 @@ impl Pool {
             d.skip(8, "pool: create time")?;
         }
         if v >= 28 {
-            // pg_num_target, pgp_num_target, pg_num_pending, two epochs of a point release
-            d.skip(5 * 4, "pool: pg_num target")?;
+            // pg_num_target, pgp_num_target
+            d.skip(4 + 4, "pool: pg_num target")?;
+            self.pg_num_pending = d.u32("pool: pg_num pending")?;
+            // Two epochs of a point release.
+            d.skip(4 + 4, "pool: pg_num epochs")?;
             self.force_resend(d.u32("pool: last forced resend")?);
+            d.skip(1, "pool: autoscale mode")?;
+        }
+        if v >= 29 {
+            d.skip_section("pool: last merge")?;
+        }
+        // Always there in version 30, and announced by a byte since.
+        if v == 30 || v > 30 && d.bool("pool: peering buckets?")? {
+            let mut field = || d.u32("pool: peering buckets");
+            self.peering_crush = Some([field()?, field()?, field()?, field()?]);
+        }
+        if v >= 32 {
+            self.nonprimary = varint(d, "pool: shards never primary")?;
+            // Those from 64 on: more than we place.
+            varint(d, "pool: shards never primary")?;
         }
         Ok(())
+    }
+
+    /// Whether not every shard can be the primary. Then exceptions to the placement of a group (`pg_temp`)
+    /// name the OSDs of the shards that can before those of the others, and of them the first is the primary
+    /// (Ceph `src/osd/OSDMap.cc`, `OSDMap::pgtemp_primaryfirst`).
+    pub(super) fn has_nonprimary(&self) -> bool {
+        self.flags & pool_flag::EC_OPTIMIZATIONS != 0 && self.nonprimary != 0
+    }
+
+    /// Whether a shard can be the primary.
+    pub(super) fn can_be_primary(&self, shard: usize) -> bool {
+        !self.has_nonprimary() || shard >= 64 || self.nonprimary >> shard & 1 == 0
+    }
+
+    /// The shards in the order in which exceptions name their OSDs.
+    pub(super) fn shards_by_primacy(&self) -> impl Iterator<Item = usize> + '_ {
+        let all = 0..self.size as usize;
+        let first = all.clone().filter(|&shard| self.can_be_primary(shard));
+        let others = all.filter(|&shard| !self.can_be_primary(shard));
+        Iterator::chain(first, others)
     }
 
     fn force_resend(&mut self, epoch: u32) {

@@ -4,7 +4,7 @@
 //! applied to the map before it, compared with the monitor's own full map and with what the monitor and
 //! osdmaptool print of it.
 
-use ceph_proto_host::proto::osdmap::{Incremental, OsdMap, PgId, PoolKind};
+use ceph_proto_host::proto::osdmap::{pool_flag, Incremental, OsdMap, PgId, PoolKind};
 use ceph_proto_host::proto::types::{AddrType, EntityAddr};
 use ceph_proto_host::rust_crypto::crc32c;
 use std::collections::{BTreeMap, HashSet};
@@ -254,6 +254,39 @@ fn reef() {
 #[test]
 fn tentacle() {
     check_chain(&vectors().join("chain-20.2"), 20);
+}
+
+/// A pool in which not every shard can be the primary: full maps alone.
+#[test]
+fn optimized_erasure_coding() {
+    let folder = vectors().join("optimized-20.2");
+    let mut moved = 0;
+    let mut maps = 0;
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        let Some(epoch) = name.strip_prefix("full.") else {
+            continue;
+        };
+        let map = OsdMap::decode(&std::fs::read(&path).unwrap(), crc32c).unwrap();
+        let dump = std::fs::read_to_string(folder.join(format!("dump.{epoch}"))).unwrap();
+        check_dump(&map, &dump, name);
+        maps += 1;
+        // The primary is the first of the exception, wherever its shard is.
+        for (pg, osds) in map.pg_temp() {
+            let pool = map.pool(pg.pool).unwrap();
+            let first = osds.iter().find(|&&osd| map.osd_is_up(osd as u32)).unwrap();
+            let placement = map.pg_to_up_acting(pg).unwrap();
+            let primary = placement.primary(pool).unwrap();
+            if pool.flags & pool_flag::EC_OPTIMIZATIONS != 0 && map.primary_temp().count() == 0 {
+                assert_eq!(primary.osd as i32, *first, "{name} {pg}");
+                assert!([0, 3, 4].contains(&primary.shard), "{name} {pg}");
+                assert_eq!(placement.acting[primary.shard as usize], *first);
+                moved += u32::from(&*placement.acting != osds);
+            }
+        }
+    }
+    assert!(maps > 5 && moved > 3, "{maps} maps, {moved} groups");
 }
 
 #[test]

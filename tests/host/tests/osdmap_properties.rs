@@ -257,18 +257,21 @@ fn watches_follow_the_interval() {
         size: 3,
         min_size: 2,
         pg_num: 8,
+        pg_num_pending: 8,
+        peering_crush: None,
         sort_bitwise: true,
         recovery_deletes: true,
     };
     let pg = PgId { pool: 1, seed: 3 };
     assert!(!old.is_new(&old, pg));
-    let changes: [&dyn Fn(&mut Interval); 6] = [
+    let changes: [&dyn Fn(&mut Interval); 7] = [
         &|i| i.placement = placed(&[3, 1, 4], Some(3)),
         &|i| i.placement.up = OsdSet::EMPTY,
         &|i| i.size = 2,
         &|i| i.min_size = 1,
         &|i| i.sort_bitwise = false,
         &|i| i.recovery_deletes = false,
+        &|i| i.peering_crush = Some([2, 2, 9, 0]),
     ];
     for (n, change) in changes.iter().enumerate() {
         let mut new = old;
@@ -276,11 +279,27 @@ fn watches_follow_the_interval() {
         assert!(old.is_new(&new, pg), "change {n}");
     }
     // PG 3 of 8 splits at 12 PGs, not yet at 11; and at 11 takes nothing in when there are fewer.
-    let with = |pg_num| Interval { pg_num, ..old };
+    let with = |pg_num| Interval {
+        pg_num,
+        pg_num_pending: pg_num,
+        ..old
+    };
     assert!(!old.is_new(&with(11), pg));
     assert!(old.is_new(&with(12), pg));
     assert!(with(12).is_new(&with(11), pg));
     assert!(!with(11).is_new(&with(8), pg));
+    // When 4 of 8 are about to go, 7 is merged into 3, and then no longer.
+    let merging = |pg_num_pending| Interval {
+        pg_num_pending,
+        ..old
+    };
+    for seed in [3, 7] {
+        let pg = PgId { pool: 1, seed };
+        assert!(old.is_new(&merging(4), pg));
+        assert!(merging(4).is_new(&old, pg));
+        assert!(!merging(4).is_new(&merging(4), pg));
+    }
+    assert!(!old.is_new(&merging(7), PgId { pool: 1, seed: 0 }));
 }
 
 #[test]

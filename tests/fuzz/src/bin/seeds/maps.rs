@@ -129,7 +129,7 @@ fn osdmaps(s: &Seeds) {
             s.put("osdmap", &name, &script);
         }
     }
-    for chain in ["chain-18.2", "chain-20.2"] {
+    for chain in ["chain-18.2", "chain-20.2", "optimized-20.2"] {
         let files = s.folder(&format!("osdmap/{chain}"));
         let find = |kind: &str, epoch: u32| {
             let name = format!("{kind}.{epoch}");

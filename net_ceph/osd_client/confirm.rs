@@ -5,10 +5,10 @@
 //! Who takes over an image from a client that does not answer has it put on the block list first, and
 //! the OSDs then refuse what that client had under way. An entry of the list ends at some time, though: a
 //! client that was cut off for longer would send its old requests again, over the data of its successor,
-//! and nobody would refuse them. So when an OSD was silent for long writes go out over a new connection only when a
-//! monitor told the newest epoch not long ago and we have the maps up to it, and so do old writes that are
-//! sent elsewhere. When one of those maps has us on the list, everything under way ends, and those who
-//! presume that they have a lock get no further: it may have been broken.
+//! and nobody would refuse them. So when an OSD was silent for long writes go out over a new connection
+//! only when a monitor told the newest epoch not long ago and we have the maps up to it, and so do old
+//! writes that are sent elsewhere. When one of those maps has us on the list, the writes under way end, and
+//! those who presume that they have a lock get no further: it may have been broken.
 
 use super::group::Group;
 use super::request::OsdRequest;
@@ -156,16 +156,6 @@ impl OsdClient {
             let inner = req.lock();
             (ends && inner.submitted <= now).then_some(inner.tid)
         };
-        for osd in 0..self.session_slots() {
-            let Some(session) = self.session(osd) else {
-                continue;
-            };
-            while let Some((req, tid)) = session.find(under_way) {
-                self.cancel_submission(&req, Some(tid), ESHUTDOWN);
-            }
-        }
-        while let Some((req, tid)) = self.waiting.find(under_way) {
-            self.cancel_submission(&req, Some(tid), ESHUTDOWN);
-        }
+        self.cancel_those(under_way, ESHUTDOWN, |_, _| {});
     }
 }

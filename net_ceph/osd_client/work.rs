@@ -194,18 +194,33 @@ impl OsdClient {
             let inner = req.lock();
             (inner.submitted.saturating_add(timeout) < now).then_some(inner.tid)
         };
+        self.cancel_those(late, ETIMEDOUT, |osd, tid| match osd {
+            Some(osd) => pr_warn!("osd{}: tid {} timed out\n", osd, tid),
+            None => pr_warn!("tid {} timed out, it had nowhere to go\n", tid),
+        });
+    }
+
+    /// Ends with `err` the requests of which `which` says by what number they are to be known still, wherever
+    /// they are; `tell` hears of each before: its OSD, if it is in a session, and the number. `which` must not
+    /// pick what is submitted meanwhile.
+    pub(super) fn cancel_those(
+        &self,
+        which: impl Fn(&OsdRequest) -> Option<u64>,
+        err: Error,
+        tell: impl Fn(Option<u32>, u64),
+    ) {
         for osd in 0..self.session_slots() {
             let Some(session) = self.session(osd) else {
                 continue;
             };
-            while let Some((req, tid)) = session.find(late) {
-                pr_warn!("osd{}: tid {} timed out\n", osd, tid);
-                self.cancel_submission(&req, Some(tid), ETIMEDOUT);
+            while let Some((req, tid)) = session.find(&which) {
+                tell(Some(osd), tid);
+                self.cancel_submission(&req, Some(tid), err);
             }
         }
-        while let Some((req, tid)) = self.waiting.find(late) {
-            pr_warn!("tid {} timed out, it had nowhere to go\n", tid);
-            self.cancel_submission(&req, Some(tid), ETIMEDOUT);
+        while let Some((req, tid)) = self.waiting.find(&which) {
+            tell(None, tid);
+            self.cancel_submission(&req, Some(tid), err);
         }
     }
 

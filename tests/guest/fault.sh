@@ -320,7 +320,7 @@ t_shut_out_meanwhile() {
 	head -c 64K /dev/zero | tr '\0' X | dd of="$DEV" bs=64k count=1 iflag=fullblock oflag=direct 2>/run/err &
 	DD=$!
 	hangs $DD write
-	sleep 35
+	sleep 45
 	script="ceph osd blocklist add $addr && rbd bench --io-type write --io-size 64K --io-total 64K --io-pattern seq fa14"
 	script+=" && ceph osd blocklist rm $addr && rbd export --no-progress fa14 - | sha256sum"
 	host "set -eo pipefail; { $script; } 2>&1" >/run/before || fail "$(cat /run/before)"

@@ -7,7 +7,7 @@ t_abstractions() {
 	[ -e $LAB/modules/ceph_selftest.ko ] || fail 'ceph_selftest.ko was not built'
 	bash /build/src/tests/guest/selftest/run $LAB/modules >/run/selftest 2>&1 || {
 		cat /run/selftest >&2
-		fail "selftest: $(dmesg | grep -a ceph_selftest | tail -n 1)"
+		fail "selftest: $(grep -am 1 'not ok' /run/selftest || tail -n 1 /run/selftest)"
 	}
 }
 

@@ -2,13 +2,16 @@
 
 //! Tests of `net_ceph/abstractions` in a running kernel, against `serve.py` on the loopback.
 //!
-//! They run when the module is loaded, with a line for each in the log; loading fails with `EPROTO`
-//! when one fails.
+//! A KUnit suite, which runs when the module has been loaded. But the keys are looked for while it is
+//! loaded, which fails with `EPROTO` then: they are in the keyring of the task that loads it.
 
 use kernel::{debugfs, prelude::*, str::CString};
 
 #[macro_use]
 mod check;
+#[macro_use]
+#[path = "abstractions/kunit.rs"]
+mod kunit;
 
 mod bios;
 mod peer;
@@ -33,60 +36,41 @@ struct SelfTest {
     _dir: debugfs::Dir,
 }
 
-/// A test by name.
-type Test = (&'static str, fn() -> Result);
-
-const TESTS: &[Test] = &[
-    ("crc32c", small::crc32c_vector),
-    ("aes_cbc", small::aes_cbc_vectors),
-    ("hmac", small::hmac_vectors),
-    ("clocks", small::clocks),
-    ("wait", small::wait),
-    ("netns", small::netns),
-    ("keyring", small::keyring),
-    ("buffer_cursor", small::buffer_cursor),
-    ("bio_cursor", bios::cursor),
-    ("strided_bios", strided::bios),
-    ("strided_buffer", strided::buffer),
-    ("queue", work::queue),
-    ("queue_cancel", work::cancel),
-    ("queue_storm", work::storm),
-    ("echo_v4", sockets::echo_v4),
-    ("echo_v6", sockets::echo_v6),
-    ("echo_bios", sockets::echo_bios),
-    ("echo_strided", strided::echo),
-    ("backpressure", sockets::backpressure),
-    ("refused", sockets::refused),
-    ("peer_closes", sockets::peer_closes),
-    ("peer_resets", sockets::peer_resets),
-    ("drop_while_busy", sockets::drop_while_busy),
-];
+kunit_suite!(net_ceph_abstractions {
+    crc32c: small::crc32c_vector,
+    aes_cbc: small::aes_cbc_vectors,
+    hmac: small::hmac_vectors,
+    clocks: small::clocks,
+    wait: small::wait,
+    netns: small::netns,
+    buffer_cursor: small::buffer_cursor,
+    bio_cursor: bios::cursor,
+    strided_bios: strided::bios,
+    strided_buffer: strided::buffer,
+    queue: work::queue,
+    queue_cancel: work::cancel,
+    queue_storm: work::storm,
+    echo_v4: sockets::echo_v4,
+    echo_v6: sockets::echo_v6,
+    echo_bios: sockets::echo_bios,
+    echo_strided: strided::echo,
+    backpressure: sockets::backpressure,
+    refused: sockets::refused,
+    peer_closes: sockets::peer_closes,
+    peer_resets: sockets::peer_resets,
+    drop_while_busy: sockets::drop_while_busy,
+});
 
 impl kernel::Module for SelfTest {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        let mut failed = 0;
-        for (name, test) in TESTS {
-            let result = test();
-            match result {
-                Ok(()) => pr_info!("ok {}\n", name),
-                Err(e) => {
-                    failed += 1;
-                    pr_info!("not ok {}: {}\n", name, e.to_errno());
-                }
-            }
-        }
-        pr_info!("{} passed, {} failed\n", TESTS.len() - failed, failed);
-        if failed == 0 {
-            let top = debugfs::Dir::new(c"ceph_selftest");
-            let name = CString::try_from_fmt(fmt!("client{}", 7))?;
-            let dir = top.subdir(&name);
-            let file = dir.read_callback_file(c"value", 42, &|v, f| writeln!(f, "value {v}"));
-            Ok(Self {
-                _file: KBox::pin_init(file, GFP_KERNEL)?,
-                _dir: top,
-            })
-        } else {
-            Err(net_ceph::abstractions::errno::EPROTO)
-        }
+        small::keyring()?;
+        let top = debugfs::Dir::new(c"ceph_selftest");
+        let name = CString::try_from_fmt(fmt!("client{}", 7))?;
+        let dir = top.subdir(&name);
+        let file = dir.read_callback_file(c"value", 42, &|v, f| writeln!(f, "value {v}"));
+        Ok(Self {
+            _file: KBox::pin_init(file, GFP_KERNEL)?,
+            _dir: top,
+        })
     }
 }

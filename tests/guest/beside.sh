@@ -37,7 +37,7 @@ t_nbd() {
 		--iodepth=4 --time_based --runtime=10 --rate_iops=60 --verify=crc32c --do_verify=1 --verify_fatal=1 --randrepeat=1 >/run/load.nbd 2>&1 ||
 		fail "I/O by rbd-nbd: $(tail -n 3 /run/load.nbd)"
 	work_end
-	cmp "$DEV" "$nbd" || fail 'the devices differ'
+	same_devices "$DEV" "$nbd" || fail 'the devices differ'
 	# What the one discards, the other does not see.
 	dd if="$PATTERN" of="$DEV" bs=1M count=2 seek=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
 	blkdiscard -o 1048576 -l 524288 "$nbd" || fail 'discard by rbd-nbd'

@@ -9,7 +9,9 @@ parent_of() {
 	shift 2
 	model "${name##*/}" "$bytes" pattern
 	model_zero 262144 262144
-	sync_host "rbd import --no-progress --image-feature layering --object-size 64K $* m.${name##*/} $name
+	# One of that name may still be being removed, for the test before this one.
+	sync_host "for t in \$(seq 20); do rbd info $name >/dev/null 2>&1 || break; sleep 3; done
+rbd import --no-progress --image-feature layering --object-size 64K $* m.${name##*/} $name
 rbd snap create --no-progress $name@base; rbd snap protect $name@base" || fail "making the parent $name"
 	IMAGES+=("$name")
 }

@@ -208,6 +208,9 @@ attr() { cat "$BUS/devices/${2:-$ID}/$1"; }
 eq() { # GOT WANTED WHAT
 	[ "$1" = "$2" ] || fail "${3:-value}: got '$1', wanted '$2'"
 }
+# Whether two devices of one image have the same content. The page cache of one does not know what is written by the other, and
+# udev, which looks at a device whenever it was written to, keeps it for as long.
+same_devices() { cmp <(dd if="$1" bs=1M iflag=direct status=none) <(dd if="$2" bs=1M iflag=direct status=none); }
 # A file of random bytes made on the host. The guest reads a copy: the shared directory is slow in small pieces.
 pattern() { # NAME MEBIBYTES
 	host "mkdir -p /build/run/guest-$GUEST_ID/data && head -c ${2}M /dev/urandom >/build/run/guest-$GUEST_ID/data/$1"

@@ -35,19 +35,35 @@ need_root() {
 		"run it again as root, for example: sudo make ${MAKE_TARGET:-demo}"
 }
 
+# end_group PID   ends the process group that PID leads, within 20 s.
+end_group() {
+	local i
+	kill -TERM -- -"$1" 2>/dev/null || return 0
+	kill -CONT -- -"$1" 2>/dev/null || true
+	for ((i = 0; i < 100; i++)); do
+		kill -0 "$1" 2>/dev/null || break
+		sleep 0.2
+	done
+	kill -KILL -- -"$1" 2>/dev/null || true
+	wait "$1" 2>/dev/null || true
+}
+
 # step TEXT LOG COMMAND…   run a long command: its output goes to LOG, a line says every 30 s that it lives,
-# and its last lines are shown if it fails. It has a process group of its own, ended when we are interrupted.
+# and its last lines are shown if it fails. It has a process group of its own, ended when we are interrupted; so the terminal, if
+# there is one, is not for it to read or to set, and apt, which would, be stopped for that.
 step() {
-	local text=$1 log=$2 t0 next=30 rc=0 pid
+	local text=$1 log=$2 t0 next=30 rc=0 pid in
 	shift 2
 	mkdir -p "$(dirname "$log")"
 	say "$text"
 	t0=$(date +%s)
+	if [ -t 0 ]; then exec {in}</dev/null; else exec {in}<&0; fi
 	set -m
-	"$@" >"$log" 2>&1 <&0 &
+	"$@" >"$log" 2>&1 <&$in {in}<&- &
 	pid=$!
 	set +m
-	trap 'trap "" INT TERM; kill -TERM -- -'$pid' 2>/dev/null; wait '$pid' 2>/dev/null; exit 130' INT TERM
+	exec {in}<&-
+	trap 'trap "" INT TERM; end_group '$pid'; exit 130' INT TERM
 	while kill -0 $pid 2>/dev/null; do
 		sleep 0.2
 		if [ $(($(date +%s) - t0)) -ge $next ]; then

@@ -74,11 +74,13 @@ run_claim() {
 
 # run_begin DIR    makes the holder of a run that was claimed. Not under the lock, which it would keep for as long as it lives.
 run_begin() {
-	local dir=$1 i
+	local dir=$1 i holder
 	LAB_TREE=$(tree_path) LAB_BIND_RUN=$dir LAB_KERNELS=$LAB_CACHE/kernels LAB_BIND_SRC=$LAB_SRC \
 		setsid bash "$LAB_SRC/scripts/lib/supervise" "$dir" </dev/null >"$dir/log/supervise.log" 2>&1 &
+	holder=$!
 	for ((i = 0; i < 600; i++)); do
 		if [ -e "$dir/up" ] && [ -s "$dir/holder" ]; then break; fi
+		kill -0 $holder 2>/dev/null || break
 		sleep 0.1
 	done
 	{ [ -e "$dir/up" ] && [ -s "$dir/holder" ]; } || die "could not make the namespaces of the run" "log: $dir/log/supervise.log"

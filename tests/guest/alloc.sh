@@ -33,8 +33,15 @@ failing_modules() {
 	done
 	echo 0 >$PAGES/min-order
 }
-failing() { # PERCENT HOW_MANY   so many of all allocations, whichever task makes them, until so many failed
+LOT=0 REFUSED=0
+failing() { # PERCENT HOW_MANY   so many of all allocations, whichever task makes them, until so many failed. REFUSED: those that did
 	local f
+	for f in $FAIL $PAGES; do
+		echo 0 >$f/probability
+		# It counts down.
+		REFUSED=$((REFUSED + LOT - $(<$f/times)))
+	done
+	LOT=$2
 	for f in $FAIL $PAGES; do
 		echo "$2" >$f/times
 		echo "$1" >$f/probability
@@ -87,6 +94,7 @@ t_map_nth() {
 	local n total ok=0 refused=0
 	nth $MANY_NTH "$BUS/$(bus_file add)" "$(spec al1)" || fail "map: $ERRNO"
 	total=$((MANY_NTH - LEFT))
+	[ $total -gt 0 ] || fail 'mapping asked for no memory: none can be refused'
 	ID=$(mapped_ids)
 	unmap || fail "unmap: $ERRNO"
 	for n in $(which_of $total 6); do
@@ -122,7 +130,6 @@ t_unmap_nth() {
 	nth $MANY_NTH "$BUS/$(bus_file remove)" "$ID" || fail "unmap: $ERRNO"
 	total=$((MANY_NTH - LEFT))
 	echo "$total allocations by the task"
-	[ $total -gt 0 ] || return 0
 	for n in $(which_of $total 2); do
 		map al2
 		dd if=/dev/zero of="$DEV" bs=64k count=4 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
@@ -141,7 +148,7 @@ t_map_random() {
 	failing_modules
 	image al3 8 --object-size 1M
 	local i ok=0 end=$((SECONDS + $(long 10)))
-	for ((i = 0; SECONDS < end; i++)); do
+	for ((i = 0; SECONDS < end || (REFUSED == 0 && i < 10); i++)); do
 		failing 5 $((RANDOM % 10))
 		if add_raw "$(spec al3 mount_timeout=5)"; then
 			ok=$((ok + 1))
@@ -158,7 +165,8 @@ t_map_random() {
 		failing 0 0
 		eq "$(mapped_ids)" '' 'devices left'
 	done
-	echo "$ok of $i mapped"
+	echo "$ok of $i mapped, $REFUSED allocations failed"
+	[ $REFUSED -gt 0 ] || fail 'no allocation failed'
 	map al3
 	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
 	unmap
@@ -176,12 +184,11 @@ t_io_v1() {
 	PROTO=v1 under_fault "$(long 6)" al5 failing_during_load
 }
 failing_during_load() {
-	local n=0
 	while loaded; do
 		failing $((RANDOM % 30 + 1)) 20
 		sleep 1
-		n=$((n + 1))
 	done
 	failing 0 0
-	echo "$((n * 40)) allocations to fail"
+	echo "$REFUSED allocations failed"
+	[ $REFUSED -gt 0 ] || fail 'no allocation failed'
 }

@@ -44,7 +44,7 @@ t_taken_over() {
 	done
 	# A map in whose middle a removal was cut short, librbd's own check calls wrong, also after a librbd client.
 	host 'rbd object-map check --no-progress cr1' >/run/check 2>&1 || fail "rbd object-map check: $(tail -n1 /run/check)"
-	eq "$(host "rbd info cr1 | sed -n 's/^.flags: //p'")" '' 'flags of the image that was written to'
+	eq "$(flags_of cr1)" '' 'flags of the image that was written to'
 	for i in cr1 cr2; do
 		map $i
 		t=$SECONDS
@@ -58,7 +58,7 @@ t_taken_over() {
 	# Nothing of what was cut short is left.
 	for i in cr1 cr2; do
 		host "rbd object-map check --no-progress $i" >/run/check 2>&1 || fail "$i: rbd object-map check: $(tail -n1 /run/check)"
-		eq "$(host "rbd info $i | sed -n 's/^.flags: //p'")" '' "flags of $i at the end"
+		eq "$(flags_of "$i")" '' "flags of $i at the end"
 		# All was discarded, and then two objects were written.
 		eq "$(host "rbd diff --whole-object $i | grep -cw data")" 2 "objects of $i at the end"
 	done

@@ -266,16 +266,19 @@ paused() { grep -q 'flags 0x[0-9a-f]*[cdef]$' /sys/kernel/debug/ceph/*/osdmap; }
 
 # Unmapped by force while no OSD answers: what is under way is waited for.
 t_force_frozen() {
+	local t
 	quiet_udev
 	img fa7 8 --object-size 1M
 	map fa7
 	freeze osd
 	begin_write
+	t=$SECONDS
 	(
 		sleep 5
 		thaw
 	) &
 	unmap_once "$ID" force || fail "forced unmap: $ERRNO"
+	[ $((SECONDS - t)) -ge 4 ] || fail 'what was under way was not waited for'
 	wait $DD || true
 	wait
 	undo

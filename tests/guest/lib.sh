@@ -63,7 +63,7 @@ opts() { # v1|v2
 }
 PROTO=v2
 
-# img NAME SIZE [OPTIONS OF rbd create]   a format 2 image with the one feature that First Light supports; removed after the test
+# img NAME SIZE [OPTIONS OF rbd create]   a format 2 image with `layering` alone; removed after the test
 IMAGES=()
 img() {
 	local name=$1 size=$2
@@ -207,6 +207,15 @@ mounts_of_rbd() {
 attr() { cat "$BUS/devices/${2:-$ID}/$1"; }
 eq() { # GOT WANTED WHAT
 	[ "$1" = "$2" ] || fail "${3:-value}: got '$1', wanted '$2'"
+}
+# What the cluster knows of an image; no answer is not the same as none.
+watchers() { # IMAGE   how many
+	host "s=\$(rbd status $1) || { echo 'rbd status failed'; exit; }; grep -c watcher= <<<\"\$s\" || true"
+}
+flags_of() { host "s=\$(rbd info $1) || { echo 'rbd info failed'; exit; }; sed -n 's/^.flags: //p' <<<\"\$s\""; } # IMAGE   those of its object map
+# Who holds the lock: "clientN ADDRESS", or nothing.
+owner() { # IMAGE
+	host "s=\$(rbd lock ls $1) || { echo 'rbd lock ls failed'; exit; }; awk '\$1 ~ /^client/ { sub(/\\./, \"\", \$1); print \$1, \$NF }' <<<\"\$s\""
 }
 # Whether two devices of one image have the same content. The page cache of one does not know what is written by the other, and
 # udev, which looks at a device whenever it was written to, keeps it for as long.

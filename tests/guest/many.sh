@@ -37,7 +37,7 @@ unmap_all() { # ID…
 	for t in "${pids[@]}"; do wait "$t" || fail 'a task that unmaps'; done
 }
 round() { # COUNT
-	local before after ids numbers id t
+	local before after ids numbers id t n
 	many_images mn "$1"
 	sync
 	read -ra before < <(memory)
@@ -52,13 +52,15 @@ round() { # COUNT
 	eq "$numbers" "$1" 'different device numbers'
 	eq "$(for id in "${ids[@]}"; do cat "$BUS/devices/$id/name"; done | sort -u | wc -l)" "$1" 'different images'
 	eq "$(for id in "${ids[@]}"; do cat "$BUS/devices/$id/client_id"; done | sort -u | wc -l)" 1 'clients'
+	local pids=()
 	for id in "${ids[@]:0:8}"; do
 		dd if=/dev/zero of="/dev/rbd$id" bs=64k count=1 oflag=direct 2>/run/err &
+		pids+=($!)
 	done
-	wait
+	for n in "${pids[@]}"; do wait "$n" || fail "a write: $(cat /run/err)"; done
 	for id in "${ids[@]:0:8}"; do dd if="/dev/rbd$id" of=/dev/null bs=64k count=1 iflag=direct 2>/run/err || fail "read from rbd$id"; done
 	# Every second one goes; its number is taken again.
-	local half=() n
+	local half=()
 	for ((n = 0; n < ${#ids[@]}; n += 2)); do half+=("${ids[n]}"); done
 	unmap_all "${half[@]}"
 	eq "$(mapped_ids | wc -l)" $(($1 - ${#half[@]})) 'devices after unmapping every second one'
@@ -93,5 +95,5 @@ t_same_image() {
 	eq "$(mapped_ids | wc -l)" 18 'devices on the bus'
 	unmap_all $(mapped_ids)
 	eq "$(mapped_ids)" '' 'devices left'
-	eq "$(host "rbd status mns | grep -c watcher= || true")" 0 'watchers left behind'
+	eq "$(watchers mns)" 0 'watchers left behind'
 }

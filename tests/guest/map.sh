@@ -157,7 +157,7 @@ t_loop() {
 		dd if="$DEV" of=/dev/null bs=4k count=1 iflag=direct 2>/run/err || fail "read in round $i"
 		unmap || fail "unmap in round $i: $ERRNO"
 	done
-	eq "$(host "rbd status l1 | grep -c watcher= || true")" 0 'watchers left behind'
+	eq "$(watchers l1)" 0 'watchers left behind'
 }
 
 t_debugfs() {

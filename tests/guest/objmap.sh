@@ -34,7 +34,6 @@ changed() { # FROM IMAGE[@SNAP]
 	host "rbd diff --whole-object ${1:+--from-snap $1} --format json $2 | python3 -c 'import json,sys
 print(*sorted(n for d in json.load(sys.stdin) for n in range(d[\"offset\"] >> 16, (d[\"offset\"] + d[\"length\"] + 65535) >> 16)))'"
 }
-flags_of() { host "rbd info $1 | sed -n 's/^.flags: //p'"; }
 
 # No options, neither to create nor to map.
 t_default() {

@@ -12,10 +12,13 @@ t_v2() { tickets ti1; }
 t_v1() { PROTO=v1 tickets ti2; }
 tickets() { # IMAGE
 	short_tickets
+	local before
 	at_end socket_failures_end
+	before=$(failures_injected)
 	# The keys of three periods are known to the OSDs: a ticket that was never renewed is of no use after four.
 	under_fault "$(long $((TTL * 4 + 5)))" "$1" tickets_run_out
 	undo
+	[ "$(failures_injected)" -gt "$before" ] || fail 'no connection had to be made again'
 }
 tickets_run_out() {
 	host 'ceph config set osd ms_inject_socket_failures 150'

@@ -67,7 +67,8 @@ fuzz_results() { # LOGS
 		rc=$(awk '/^exit / { print $2 }' "$log" 2>/dev/null || true)
 		case $rc in
 		0) result ok "fuzz.$t" "$(fuzz_executions "$log") executions" ;;
-		'' | 72) result skip "fuzz.$t" 'interrupted' ;; # libFuzzer's own status for that
+		'') result not-ok "fuzz.$t" "it did not run; log: $log" ;;
+		72) result skip "fuzz.$t" 'interrupted' ;; # libFuzzer's own status for that
 		*)
 			what=$(grep -aE "panicked at|ERROR: libFuzzer" "$log" | head -n1 || true)
 			result not-ok "fuzz.$t" "$what; input: $(fuzz_artifact "$log"); log: $log"

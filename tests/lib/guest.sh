@@ -51,10 +51,10 @@ lines_of() { { cat "$1" 2>/dev/null || true; } | wc -l; }
 
 # guest_boot LABEL KERNEL APPEND   one boot, for the tests in PLAN, which loses those that ended.
 # Sets FATE: done; again (a fresh guest must do the rest; FAILED is the test that failed, if that is why); dead (LAST is the test it
-# died of, if any); unfit (a bug while booting)
+# died of, if any); unfit (a bug while booting). REPORTED: the tests whose results tell of a report
 guest_boot() {
 	local limit_all=900 label=$1 kernel=$2 append=$3 t line kind name secs why report last_at=$SECONDS limit=600 lines=0 guest
-	FATE='' LAST='' FAILED=''
+	FATE='' LAST='' FAILED='' REPORTED=' '
 	for t in "${PLAN[@]}"; do limit_all=$((limit_all + $(limit_of "$t"))); done
 	if [ -n "$SOAK" ]; then limit_all=40000; fi
 	{
@@ -88,6 +88,7 @@ guest_boot() {
 				log_has_come "$name"
 				report=$(report_in "$name")
 				if [ -n "$report" ]; then
+					REPORTED+="$name "
 					result not-ok "$label.$name" "kernel log: $report"
 				elif [ "$kind" = ok ]; then
 					result ok "$label.$name" "$secs s"
@@ -165,10 +166,11 @@ guest_pass() {
 			not_run "$label" 'no guest comes up clean' "${PLAN[@]}"
 			return 0
 		fi
-		# Reports that came between tests.
+		# Reports that came between tests, or so late that the result of a test does not tell of them.
 		while IFS=$'\t' read -r t line; do
+			case "$REPORTED$LAST " in *" $t "*) continue ;; esac
 			result not-ok "$label.$t" "kernel log: $(cut -c1-150 <<<"$line")"
-		done < <(splats_by_test "$G/console.log" 2>/dev/null | awk -F '\t' '$1 ~ /^after:/ && !n[$1]++')
+		done < <(splats_by_test "$G/console.log" 2>/dev/null | awk -F '\t' '$1 != "boot" && !n[$1]++')
 		case $FATE:$LAST in
 		done:*) return 0 ;;
 		again:*)

@@ -74,7 +74,7 @@ impl Clients {
         let clients = Arc::pin_init(
             try_pin_init!(Self {
                 queue: SharedQueue(Messenger::new_queue()?),
-                debug: DebugDir::new(),
+                debug: DebugDir::new()?,
                 list <- new_mutex!(KVec::new()),
             }),
             GFP_KERNEL,

@@ -3,35 +3,24 @@
 //! `/sys/kernel/debug/ceph/<fsid>.client<id>/`: the files that the C client has there, in its format
 //! (Linux `net/ceph/debugfs.c`).
 
+use crate::abstractions::debugfs::{Dir, File, OwnText};
 use crate::client::Client;
 use crate::options::ClientOptions;
 use crate::proto::osdmap::{OsdMap, PgId};
 use crate::proto::types::{AddrType, EntityAddr};
-use kernel::{
-    debugfs::{Dir, File},
-    fmt,
-    prelude::*,
-    str::CString,
-    sync::Arc,
-};
+use kernel::{fmt, prelude::*, str::CString, sync::Arc};
 
 /// The directory `ceph`.
 pub struct DebugDir(Dir);
 
 impl DebugDir {
-    /// Makes it, if debugfs is there.
-    pub fn new() -> Self {
-        Self(Dir::new(c"ceph"))
+    /// Makes it, if debugfs is there. Sleeps.
+    pub fn new() -> Result<Self> {
+        Ok(Self(Dir::new(c"ceph")?))
     }
 }
 
-impl Default for DebugDir {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-type DebugFile = Pin<KBox<File<Arc<Client>>>>;
+type DebugFile = File<OwnText<Arc<Client>>>;
 
 /// The files of one instance; they go with it.
 pub struct DebugFiles {
@@ -43,28 +32,18 @@ impl DebugFiles {
     /// Makes them for an instance that has a cluster. Sleeps.
     pub fn new(root: &DebugDir, client: &Arc<Client>) -> Result<Self> {
         let name = CString::try_from_fmt(fmt!("{}.client{}", client.fsid(), client.global_id()))?;
-        let dir = root.0.subdir(&name);
-        macro_rules! file {
-            ($name:literal, $show:expr) => {
-                KBox::pin_init(
-                    dir.read_callback_file($name, client.clone(), &|client: &Arc<Client>, f| {
-                        $show(client, f)
-                    }),
-                    GFP_KERNEL,
-                )?
-            };
-        }
+        let dir = root.0.subdir(&name)?;
+        let file = |name: &CStr, show| {
+            let value = client.clone();
+            dir.file(name, OwnText { value, show })
+        };
         let files = [
-            file!(c"monmap", monmap),
-            file!(c"osdmap", osdmap),
-            file!(c"monc", |c: &Client, f: &mut fmt::Formatter<'_>| c
-                .mon()
-                .show(f)),
-            file!(c"osdc", |c: &Client, f: &mut fmt::Formatter<'_>| c
-                .osd()
-                .show(f)),
-            file!(c"client_options", client_options),
-            file!(c"status", status),
+            file(c"monmap", |c, f| monmap(c, f))?,
+            file(c"osdmap", |c, f| osdmap(c, f))?,
+            file(c"monc", |c, f| c.mon().show(f))?,
+            file(c"osdc", |c, f| c.osd().show(f))?,
+            file(c"client_options", |c, f| client_options(c, f))?,
+            file(c"status", |c, f| status(c, f))?,
         ];
         Ok(Self {
             _files: files,

@@ -3,39 +3,41 @@
 //! `/sys/kernel/debug/rbd/<id>/`: what a mapped device is doing.
 
 use crate::{
-    abstractions::disk::{Disk, Requests},
+    abstractions::{
+        debugfs::OwnText,
+        disk::{Disk, Requests},
+    },
     Image,
 };
-use kernel::{
-    debugfs::{Dir, File},
-    fmt,
-    prelude::*,
-    str::CString,
-};
+use kernel::{fmt, prelude::*, str::CString};
+use net_ceph::abstractions::debugfs::{Dir, File};
 
 /// The directory `rbd`.
 pub(crate) struct DebugDir(Dir);
 
 impl DebugDir {
-    /// Makes it, if debugfs is there.
-    pub(crate) fn new() -> Self {
-        Self(Dir::new(c"rbd"))
+    /// Makes it, if debugfs is there. Sleeps.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self(Dir::new(c"rbd")?))
     }
 }
 
 /// The files of one device; they go with it.
 pub(crate) struct DebugFiles {
-    _requests: Pin<KBox<File<Requests<Image>>>>,
+    _requests: File<OwnText<Requests<Image>>>,
     _dir: Dir,
 }
 
 impl DebugFiles {
     /// Makes them for the device `id`. Sleeps.
     pub(crate) fn new(root: &DebugDir, id: u32, disk: &Disk<Image>) -> Result<Self> {
-        let dir = root.0.subdir(&CString::try_from_fmt(fmt!("{id}"))?);
-        let requests = dir.read_callback_file(c"requests", disk.requests(), &requests);
+        let dir = root.0.subdir(&CString::try_from_fmt(fmt!("{id}"))?)?;
+        let text = OwnText {
+            value: disk.requests(),
+            show: requests,
+        };
         Ok(Self {
-            _requests: KBox::pin_init(requests, GFP_KERNEL)?,
+            _requests: dir.file(c"requests", text)?,
             _dir: dir,
         })
     }

@@ -11,6 +11,7 @@ mod bio_pos;
 pub mod crc32c;
 pub mod crypto;
 pub mod data;
+pub mod debugfs;
 pub mod errno;
 pub mod key_type;
 pub mod module_slot;

@@ -7,6 +7,7 @@
 mod bindings;
 
 pub(crate) mod bus;
+pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod disk;
 pub(crate) mod limits;

@@ -49,7 +49,7 @@ pub(crate) struct ParentNames<'a> {
     pub(crate) overlap: u64,
 }
 
-/// What all mappings queue their work on. The module has a reference to each, and drops it last.
+/// What all mappings queue their work on.
 #[derive(Clone)]
 pub(crate) struct Queues {
     /// For what may wait for the cluster.
@@ -59,13 +59,36 @@ pub(crate) struct Queues {
 }
 
 impl Queues {
-    /// Makes them. Sleeps.
-    pub(super) fn new() -> Result<Self> {
+    fn new() -> Result<Self> {
         let queue = |name| Queue::new(name, QueueFlags::UNBOUND, 0);
         Ok(Self {
             control: Arc::new(queue(c"rbd")?, GFP_KERNEL)?,
             io: Arc::new(queue(c"rbd_io")?, GFP_KERNEL)?,
         })
+    }
+}
+
+/// The module's references to the queues, which are the last ones: dropping them waits for what runs. Only to be
+/// dropped, by the module's exit, when no image is mapped.
+pub(super) struct OwnQueues(Queues);
+
+impl OwnQueues {
+    /// Makes them. Sleeps.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self(Queues::new()?))
+    }
+
+    /// For those who map.
+    pub(super) fn get(&self) -> &Queues {
+        &self.0
+    }
+}
+
+impl Drop for OwnQueues {
+    fn drop(&mut self) {
+        // Whoever ended the last request of the last image may be on its way out of here, with a reference.
+        self.0.control.flush();
+        self.0.io.flush();
     }
 }
 

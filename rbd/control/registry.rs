@@ -8,7 +8,7 @@ use super::{
     devices::{Begun, Devices, OpenMapping},
     ids::{Id, Ids},
     map_spec::{Force, MapSpec, RemoveSpec},
-    mapping::{Mapping, Queues},
+    mapping::{Mapping, OwnQueues},
 };
 use crate::{
     abstractions::{
@@ -44,7 +44,7 @@ pub(crate) struct Rbd {
     debug: DebugDir,
     // Runs removals. Not a queue for memory reclaim: they wait for others that are not. It ends first.
     removals: Queue,
-    queues: Queues,
+    queues: OwnQueues,
 }
 
 impl BusType for Rbd {
@@ -68,9 +68,9 @@ impl Rbd {
             ids: Ids::new()?,
             shared_major,
             devices: Devices::new()?,
-            debug: DebugDir::new(),
+            debug: DebugDir::new()?,
             removals: Queue::without_rescuer(c"rbd-remove", QueueFlags::UNBOUND, 0)?,
-            queues: Queues::new()?,
+            queues: OwnQueues::new()?,
         };
         bus::register(rbd, single_major)
     }
@@ -98,7 +98,7 @@ impl Rbd {
         let mut config = KVec::with_capacity(text.len(), GFP_KERNEL)?;
         config.extend_from_slice(text, GFP_KERNEL)?;
 
-        let mapping = OpenMapping(Image::open(spec, id, &bus.queues)?);
+        let mapping = OpenMapping(Image::open(spec, id, bus.queues.get())?);
         let coming = bus.devices.announce(number, mapping)?;
         let image = coming.image()?;
         let mut disk = Disk::new(

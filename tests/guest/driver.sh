@@ -68,3 +68,18 @@ t_lockdep() {
 	[ -r /proc/lockdep_stats ] || skip 'this kernel has no lockdep'
 	eq "$(sed -n 's/^ debug_locks: *//p' /proc/lockdep_stats)" 1 'debug_locks'
 }
+
+# A file of debugfs that is open keeps the code that closes it, also when what it shows is gone.
+t_open_files() {
+	[ "$DRIVER" = rust ] || skip 'the files are those of the Rust driver'
+	img of1 16
+	map of1
+	local requests status
+	exec {requests}<"/sys/kernel/debug/rbd/$ID/requests" {status}<"/sys/kernel/debug/ceph/$fsid.$(attr client_id)/status"
+	unmap || fail "unmap: $ERRNO"
+	if cat <&$requests >/run/null 2>&1; then fail 'a file that is gone is read'; fi
+	if rmmod rbd 2>/run/err; then fail 'unloaded with a file open'; fi
+	exec {requests}<&- {status}<&-
+	unload_driver
+	load_driver
+}

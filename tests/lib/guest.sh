@@ -255,7 +255,7 @@ lane() { # main|side
 	case $1 in
 	main)
 		guest_pass debug debug '' '--osds 3' selftest driver.load map io snap errors $(shared debug) $(faults) \
-			unmap driver.own_major driver.lockdep driver.unload
+			unmap driver.own_major driver.open_files driver.lockdep driver.unload
 		;;
 	side)
 		guest_pass stock stock '' '--osds 3' driver.load map.echo map.tool io.verify_v2 $([ -n "$SOAK" ] || echo fs.ext4) $(shared stock) driver.unload

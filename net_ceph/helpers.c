@@ -72,7 +72,8 @@ bool net_ceph_sk_has_unacknowledged(const struct sock *sk)
 
 bool net_ceph_bvec_spliceable(const struct bio_vec *bv)
 {
-	return sendpages_ok(bv->bv_page, bv->bv_len, bv->bv_offset);
+	/* That one counts pages from the beginning of the first, not from the offset. */
+	return sendpages_ok(bv->bv_page, bv->bv_len + offset_in_page(bv->bv_offset), bv->bv_offset);
 }
 
 unsigned int net_ceph_bvec_iter_done(const struct bvec_iter *iter)

@@ -174,6 +174,16 @@ where
     release::<T, ID>(item, was_pending)
 }
 
+/// As [`cancel_sync`], and it can never be queued again: whoever tries is refused.
+pub fn disable_sync<T, const ID: u64>(item: &Arc<T>) -> bool
+where
+    T: WorkItem<ID, Pointer = Arc<T>> + HasDelayedWork<T, ID> + Send + Sync + 'static,
+{
+    // SAFETY: The item is initialised, and `item` keeps it alive.
+    let was_pending = unsafe { bindings::disable_delayed_work_sync(delayed_work::<T, ID>(item)) };
+    release::<T, ID>(item, was_pending)
+}
+
 /// Takes `item` off its queue if it is pending, and does not wait for a run that has begun; says
 /// whether it was pending. Any context but NMI.
 pub fn cancel<T, const ID: u64>(item: &Arc<T>) -> bool

@@ -377,7 +377,12 @@ impl Connection {
 
     fn disconnect(&self, core: &mut Core) {
         self.open.store(0, Relaxed);
-        core.socket = None;
+        if let Some(socket) = core.socket.take() {
+            // Nobody could end what the network would go on sending, of pages that are not ours any more.
+            if socket.has_unacknowledged() {
+                socket.drop_unsent();
+            }
+        }
         core.rx.reset();
         core.tx.reset();
         if let Some(session) = core.session.as_mut() {

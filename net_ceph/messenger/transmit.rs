@@ -19,10 +19,11 @@ use kernel::prelude::*;
 
 /// Data segments up to this many bytes are copied.
 pub(crate) const COPY_MAX: usize = 1024;
+/// Capacity of the buffer from the start: as much as there is to be had where memory is in pieces and
+/// nothing may be moved (`PAGE_ALLOC_COSTLY_ORDER`, Linux `include/linux/mmzone.h`).
+const CAPACITY: usize = 32 * 1024;
 /// Bytes gathered before the socket is asked to take them.
-const BATCH: usize = 32 * 1024;
-/// Capacity of the buffer from the start.
-const CAPACITY: usize = BATCH + COPY_MAX + 4096;
+const BATCH: usize = CAPACITY - COPY_MAX - 4096;
 /// Capacity above which an idle buffer is given back.
 const CAPACITY_MAX: usize = 4 * CAPACITY;
 

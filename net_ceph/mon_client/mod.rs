@@ -16,7 +16,7 @@ mod subs;
 use crate::abstractions::errno::ESHUTDOWN;
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::secs;
-use crate::abstractions::workqueue::cancel_sync;
+use crate::abstractions::workqueue::disable_sync;
 use crate::auth::{Auth, Renewer};
 use crate::messenger::Messenger;
 use crate::proto::error::{ProtoError, ProtoResult};
@@ -82,8 +82,10 @@ struct State {
     deadline: u64,
     /// The connection failed since the last tick.
     lost: bool,
-    /// An `MAuth` was sent whose answer is out.
+    /// An `MAuth` was sent whose answer is out,
     auth_pending: bool,
+    /// since then, in ns since boot.
+    auth_sent: u64,
     /// Why there will be no session, for whoever waits for the first one.
     error: Option<Error>,
     stopped: bool,
@@ -127,6 +129,7 @@ impl MonClient {
                     deadline: 0,
                     lost: false,
                     auth_pending: false,
+                    auth_sent: 0,
                     error: None,
                     stopped: false,
                     events: None,
@@ -161,7 +164,7 @@ impl MonClient {
         drop(state);
         self.changed.notify_all();
         link.close();
-        cancel_sync(self);
+        disable_sync(self);
         drop(events);
     }
 
@@ -192,10 +195,12 @@ impl MonClient {
         let newest = self.newest_osdmap(timeout, patience)?;
         let newest = u32::try_from(newest).map_err(|_| EINVAL)?;
         let have = |state: &State| state.subs.have(Map::Osd) >= newest;
-        if have(&self.state.lock()) {
+        let ours = self.state.lock().subs.have(Map::Osd);
+        if ours >= newest {
             return Ok(());
         }
-        self.want_osdmap(newest, true);
+        // All that lead there.
+        self.want_osdmap(ours.saturating_add(1), true);
         self.wait_for(timeout, patience, |state| have(state).then_some(Ok(())))
     }
 

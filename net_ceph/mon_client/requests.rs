@@ -35,6 +35,8 @@ pub(super) struct Pending {
     pub(super) question: Question,
     /// The message's front.
     pub(super) front: KVec<u8>,
+    /// When it was sent last, in ns since boot; 0: never.
+    pub(super) asked: u64,
     /// Nobody waits: the answer goes to whoever listens for maps.
     detached: bool,
     answer: Option<Answer>,
@@ -85,6 +87,7 @@ impl Requests {
                 tid,
                 question,
                 front,
+                asked: 0,
                 detached,
                 answer: None,
             },
@@ -97,6 +100,11 @@ impl Requests {
     /// The questions not answered yet.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &Pending> {
         self.pending.iter().filter(|p| p.answer.is_none())
+    }
+
+    /// The same, to be changed.
+    pub(super) fn unanswered_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.pending.iter_mut().filter(|p| p.answer.is_none())
     }
 
     /// Nobody wants to know the answers to detached questions of this kind any more.

@@ -49,8 +49,9 @@ impl State {
     }
 
     /// Sends the questions that `which` picks. One that cannot be sent now is asked in the next session.
-    fn send_questions(&self, which: impl Fn(&Pending) -> bool) {
-        for p in self.requests.unanswered().filter(|p| which(p)) {
+    fn send_questions(&mut self, which: impl Fn(&Pending) -> bool) {
+        for p in self.requests.unanswered_mut().filter(|p| which(p)) {
+            p.asked = boot_ns();
             let (typ, version) = match p.question {
                 Question::Version => (GetVersion::TYPE, GetVersion::VERSION),
                 Question::Command => (MonCommand::TYPE, MonCommand::VERSION),
@@ -64,6 +65,16 @@ impl State {
                 pr_warn!("cannot ask the monitor: {}\n", e.to_errno());
             }
         }
+    }
+
+    /// Whether the monitor owes us an answer for so long that it is no good, though it answers keepalives. A command
+    /// may take its time.
+    fn is_stuck(&self, now: u64) -> bool {
+        let late =
+            |since: u64| now.saturating_sub(since) >= SILENCE_MS.saturating_mul(NSEC_PER_MSEC);
+        let mut questions = self.requests.unanswered();
+        self.auth_pending && late(self.auth_sent)
+            || questions.any(|p| p.question == Question::Version && late(p.asked))
     }
 
     /// Sends what is subscribed to.
@@ -88,6 +99,7 @@ impl State {
         self.link
             .send(AuthMessage::TYPE, AuthMessage::VERSION, 0, front)?;
         self.auth_pending = true;
+        self.auth_sent = boot_ns();
         Ok(())
     }
 }
@@ -135,7 +147,9 @@ impl MonClient {
             if now >= state.deadline {
                 self.open_session(&mut state);
             }
-        } else if state.lost || state.link.silence(now) >= SILENCE_MS.saturating_mul(NSEC_PER_MSEC)
+        } else if state.lost
+            || state.link.silence(now) >= SILENCE_MS.saturating_mul(NSEC_PER_MSEC)
+            || state.is_stuck(now)
         {
             if let Some(rank) = state.hunt.current() {
                 let addr = state.link.addr();

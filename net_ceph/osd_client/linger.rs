@@ -194,6 +194,8 @@ impl Linger {
     fn fill(&self, p: &mut Params, op: WatchOp, generation: u32) -> Result {
         self.address(p)?;
         p.set_mtime();
+        // It takes no space. An owner of a lock whose watch ran out while the pool is full would be taken for dead.
+        p.flags |= flags::FULL_TRY;
         p.push_op(Op::Watch {
             cookie: self.cookie,
             op,
@@ -238,7 +240,7 @@ impl Linger {
                 (WatchOp::Reconnect, &self.register, false)
             }
             State::Registered if self.ping.is_idle() && now >= inner.next_ping => {
-                inner.next_ping = now.saturating_add(self.client().keepalive_ns());
+                inner.next_ping = now.saturating_add(self.client().tick_ns());
                 (WatchOp::Ping, &self.ping, true)
             }
             _ => return Ok(()),
@@ -277,7 +279,7 @@ impl Linger {
             Ok(_) => {
                 inner.state = State::Registered;
                 inner.home = req.answered();
-                inner.next_ping = boot_ns().saturating_add(self.client().keepalive_ns());
+                inner.next_ping = boot_ns().saturating_add(self.client().tick_ns());
                 drop(inner);
                 // The work item looks whether it was forgotten in the meantime, and pings from now on.
                 self.client().kick(0);

@@ -4,13 +4,14 @@
 //! moves the requests that any of them sent elsewhere.
 
 use super::placed::PlacedMap;
+use super::request::OsdRequest;
 use super::{OsdClient, Timers};
 use crate::abstractions::crc32c::crc32c;
 use crate::abstractions::time::boot_ns;
 use crate::mon_client::MonEvents;
 use crate::proto::error::{ProtoError, ProtoResult};
 use crate::proto::mon_msg::OsdMaps;
-use crate::proto::osdmap::{map_flag, Incremental, OsdMap, Pool};
+use crate::proto::osdmap::{Incremental, OsdMap};
 use kernel::{
     prelude::*,
     sync::{
@@ -34,7 +35,7 @@ struct Blob {
 pub(super) struct Incoming {
     blobs: KVVec<Blob>,
     bytes: usize,
-    /// The newest epoch there is, as far as anyone told.
+    /// The newest epoch there is, as far as anyone told since the work item looked.
     newest: u32,
     /// The answer to the question for the newest map.
     pub(super) answer: Option<u32>,
@@ -116,12 +117,14 @@ impl OsdClient {
     pub(super) fn arrived_maps(&self, timers: &mut Timers) -> Arrived {
         let mut incoming = self.incoming.lock();
         incoming.bytes = 0;
+        // What an OSD told of counts once: it has us ask a monitor.
+        let newest = core::mem::take(&mut incoming.newest);
         if let Some(answer) = incoming.answer.take() {
             timers.newest_told(answer);
         }
         Arrived {
             blobs: core::mem::take(&mut incoming.blobs),
-            newest: incoming.newest.max(timers.newest_epoch()),
+            newest: newest.max(timers.newest_epoch()),
         }
     }
 
@@ -156,7 +159,6 @@ impl OsdClient {
     fn publish(self: &Arc<Self>, mut map: KBox<OsdMap>, skipped: bool) -> Result {
         self.locate(&mut map)?;
         let map = Arc::new(PlacedMap::new(KBox::into_inner(map))?, GFP_KERNEL)?;
-        let disturbed = skipped || drops_requests(map.map());
         let epoch = map.map().epoch();
         let listed = self.is_listed(map.map());
         let moves = self.moves.lock();
@@ -175,7 +177,8 @@ impl OsdClient {
                 self.close_session(&session);
             } else {
                 let abort = self.config.abort_on_full;
-                session.evict(false, |req| disturbed || req.must_leave(&map, abort));
+                let dropped = |req: &OsdRequest| skipped || req.may_be_dropped(map.map());
+                session.evict(false, |req| dropped(req) || req.must_leave(&map, abort));
             }
         }
         drop(moves);
@@ -241,10 +244,4 @@ fn applied(base: KBox<OsdMap>, bytes: &[u8]) -> ProtoResult<KBox<OsdMap>> {
     let incremental = Incremental::decode(bytes, crc32c)?;
     let next = KBox::into_inner(base).apply(&incremental)?;
     Ok(KBox::new(next, GFP_KERNEL)?)
-}
-
-/// Whether OSDs drop requests by this map, which they expect to be sent again once it is over.
-fn drops_requests(map: &OsdMap) -> bool {
-    map.has_flag(map_flag::FULL | map_flag::PAUSERD | map_flag::PAUSEWR)
-        || map.pools().iter().any(Pool::is_full)
 }

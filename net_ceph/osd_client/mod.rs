@@ -54,7 +54,7 @@ pub use waiting::ExpectedRequests;
 use crate::abstractions::errno::ESHUTDOWN;
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::{boot_ns, msecs};
-use crate::abstractions::workqueue::cancel_sync;
+use crate::abstractions::workqueue::{cancel_sync, disable_sync};
 use crate::auth::{Auth, OsdAuthenticator};
 use crate::messenger::{Connection, ConnectionOps, Messenger};
 use crate::mon_client::MonClient;
@@ -84,6 +84,9 @@ use work::Timers;
 
 /// Nanoseconds in a second.
 const NSEC_PER_SEC: u64 = 1_000_000_000;
+/// The most nanoseconds between two looks at sessions and watches, however long a silence may last: without a
+/// ping a watch ends after 30 s (Ceph `src/common/options/osd.yaml.in`, `osd_client_watch_timeout`).
+const TICK_MAX: u64 = 10 * NSEC_PER_SEC;
 
 /// What the options say about requests.
 pub struct OsdConfig {
@@ -231,8 +234,8 @@ impl OsdClient {
         }
         drop(moves);
         // What a session's end had queued.
-        cancel_sync::<Self, 0>(self);
-        cancel_sync::<Self, DELIVERY>(self);
+        disable_sync::<Self, 0>(self);
+        disable_sync::<Self, DELIVERY>(self);
     }
 
     /// The current map, if one has come.
@@ -288,9 +291,10 @@ impl OsdClient {
         }
     }
 
-    /// How long a silence may last, in nanoseconds.
-    fn keepalive_ns(&self) -> u64 {
-        u64::from(self.config.keepalive.max(1)).saturating_mul(NSEC_PER_SEC)
+    /// How often sessions are looked after and watches pinged, in ns.
+    fn tick_ns(&self) -> u64 {
+        let keepalive = u64::from(self.config.keepalive.max(1)).saturating_mul(NSEC_PER_SEC);
+        keepalive.min(TICK_MAX)
     }
 
     /// Submits a prepared request. With `last` unset it may stay unsent until one with `last` set follows, or

@@ -6,6 +6,7 @@ use super::name::NameBuf;
 use crate::abstractions::data::DataCursor;
 use crate::abstractions::time::wall_time;
 use crate::proto::error::ProtoResult;
+use crate::proto::osd_op::op::WatchOp;
 use crate::proto::osd_op::{flags, Op, OsdOp, NOSNAP};
 use crate::proto::types::Timespec;
 use kernel::{prelude::*, sync::Arc};
@@ -132,6 +133,17 @@ impl Params {
     /// The operations.
     pub(super) fn ops(&self) -> &[OsdOp<'static>] {
         self.ops.get(..self.op_count).unwrap_or_default()
+    }
+
+    /// Whether it only tells that a watcher lives.
+    pub(super) fn is_ping(&self) -> bool {
+        let is_ping = |op: &OsdOp<'_>| {
+            let Op::Watch { op, .. } = op.op else {
+                return false;
+            };
+            op == WatchOp::Ping
+        };
+        matches!(self.ops(), [op] if is_ping(op))
     }
 
     /// All flags the request is sent with, but those of a repetition.

@@ -115,7 +115,8 @@ pub(super) fn place(
             Err(Refusal::Wait(Why::Paused))
         };
     }
-    let pause = if writes {
+    // To OSDs a ping is no write.
+    let pause = if writes && !params.is_ping() {
         map_flag::PAUSEWR
     } else {
         map_flag::PAUSERD

@@ -19,6 +19,7 @@ use crate::messenger::{DataTarget, OutParts, Outgoing, COPY_MAX};
 use crate::proto::error::ProtoError;
 use crate::proto::msg::PRIO_DEFAULT;
 use crate::proto::osd_op::{flags, HObject, Locator, Op, OsdOpRequest, SnapContext, SpgId};
+use crate::proto::osdmap::{map_flag, OsdMap, Pool};
 use crate::proto::types::Timespec;
 use kernel::{
     alloc::Flags,
@@ -202,6 +203,17 @@ impl OsdRequest {
             }
             _ => true,
         }
+    }
+
+    /// Whether OSDs that have `map` may have dropped it, and expect it to be sent again once that is over.
+    pub(super) fn may_be_dropped(&self, map: &OsdMap) -> bool {
+        let inner = self.inner.lock();
+        let pool = inner.target.as_ref().map(|target| target.pg.pool);
+        let is_full = || {
+            map.has_flag(map_flag::FULL | map_flag::PAUSEWR)
+                || pool.and_then(|id| map.pool(id)).is_some_and(Pool::is_full)
+        };
+        map.has_flag(map_flag::PAUSERD) || inner.is_write() && is_full()
     }
 
     /// Whether `object`'s request is held back by `f`, which says so of a group and an object.

@@ -55,17 +55,27 @@ impl Inner {
     /// Has those sent that were held back, which are at least those that `which` picks. Allocates.
     fn send_held(&mut self, which: impl Fn(&OsdRequest) -> bool) {
         let room = self.unsent.len().saturating_add(self.inflight.len());
-        let reserved = self.unsent.reserve(room);
-        if reserved.is_err() {
-            // Sending too much does no harm: the OSD knows what it has.
-            let all = self.inflight.iter().map(|(tid, _)| tid);
-            return self.unsent.refill(all);
+        // An OSD that reads nothing may ask for it over and over.
+        if self.is_crowded() || self.unsent.reserve(room).is_err() {
+            return self.send_all();
         }
         for (tid, req) in self.inflight.iter() {
             if which(req) {
                 self.unsent.push(tid);
             }
         }
+    }
+
+    /// Whether much of `unsent` is there more than once, or gone.
+    fn is_crowded(&self) -> bool {
+        self.unsent.len() > self.inflight.len().saturating_mul(2).saturating_add(16)
+    }
+
+    /// Has all sent, in order. Sending too much does no harm: the OSD knows what it has. There is room for all
+    /// of them.
+    fn send_all(&mut self) {
+        let all = self.inflight.iter().map(|(tid, _)| tid);
+        self.unsent.refill(all);
     }
 
     /// The newest map is known. Says whether there may be something to send. Allocates.
@@ -179,7 +189,12 @@ impl Session {
         }
         let tid = req.lock().tid;
         inner.inflight.insert(tid, req.clone());
-        inner.unsent.push(tid);
+        // Each time a request comes back its number is added again.
+        if inner.is_crowded() {
+            inner.send_all();
+        } else {
+            inner.unsent.push(tid);
+        }
         inner.last_active = boot_ns();
         Enqueued::Yes
     }
@@ -413,10 +428,7 @@ impl ConnectionOps for Session {
         inner.incarnation = self.client.new_incarnation();
         inner.backoffs.clear();
         inner.own.clear();
-        let Inner {
-            inflight, unsent, ..
-        } = &mut *inner;
-        unsent.refill(inflight.iter().map(|(tid, _)| tid));
+        inner.send_all();
         // Until that is released; the connection may break again before.
         inner.unconfirmed |= self.client.is_late(inner.heard, boot_ns());
         let unconfirmed = inner.unconfirmed;

@@ -26,7 +26,8 @@ const ASK_AGAIN: u64 = NSEC_PER_SEC;
 const ASK_AGAIN_MAX: u64 = 16 * NSEC_PER_SEC;
 
 /// Nanoseconds until the newest epoch is asked for again: the answer, or maps after it, may have got lost.
-const ASK_NEWEST_AGAIN: u64 = 30 * NSEC_PER_SEC;
+/// More than a monitor has to answer before another one is asked.
+const ASK_NEWEST_AGAIN: u64 = 60 * NSEC_PER_SEC;
 
 /// What the work item remembers from run to run.
 #[derive(Default)]
@@ -90,7 +91,7 @@ impl OsdClient {
         let now = boot_ns();
         let due = now >= timers.next_tick;
         if due {
-            timers.next_tick = now.saturating_add(self.keepalive_ns());
+            timers.next_tick = now.saturating_add(self.tick_ns());
             self.look_after_sessions(now);
         }
         if self.want_map.xchg(0, Full) != 0 {
@@ -130,7 +131,8 @@ impl OsdClient {
                 Some(Why::Memory | Why::Session) => soon = true,
                 Some(Why::Pool) if self.pool_is_deleted(timers, &req) => {
                     if self.waiting.take(&req, tid) {
-                        req.finish(Err(ENOENT));
+                        // Not as if the object alone were missing, which means zeroes to many.
+                        req.finish(Err(ENXIO));
                     }
                 }
                 Some(Why::Pool | Why::Unconfirmed) => ask = true,

@@ -337,3 +337,23 @@ t_shut_out_meanwhile() {
 	same_content fa14
 	unmap || fail "unmap: $ERRNO"
 }
+# Nothing may be written while the cluster is full. A watch must live on: who holds a lock and does not watch is taken for dead.
+t_full() {
+	[ "$DRIVER" = rust ] || skip 'not asked of the C driver'
+	image fa15 8 --object-size 1M
+	map fa15
+	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	at_end "host 'ceph osd unset full' >/run/null 2>&1"
+	host 'ceph osd set full --yes-i-really-mean-it || ceph osd set full' >/run/null 2>&1 || fail 'ceph osd set full'
+	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err &
+	DD=$!
+	hangs $DD write
+	# OSDs give up a watcher after 30 seconds.
+	sleep 40
+	eq "$(watchers fa15)" 1 'watchers'
+	dd if="$DEV" of=/run/null bs=64k count=1 iflag=direct 2>/run/err || fail "read: $(cat /run/err)"
+	undo
+	wait $DD || fail "write: $(cat /run/err)"
+	same_content fa15
+	unmap || fail "unmap: $ERRNO"
+}

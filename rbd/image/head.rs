@@ -2,9 +2,16 @@
 
 //! What of an image changes while it is mapped.
 
-use super::{header::Header, parent::Parent};
-use kernel::{prelude::*, sync::Arc};
+use super::{header::Header, parent::Parent, source::unwritable};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Release},
+        Arc,
+    },
+};
 use net_ceph::{
+    abstractions::errno::ESTALE,
     client::Client,
     osd_client::Snapshots,
     proto::cls::rbd::{ImageState, SnapContextReply},
@@ -22,6 +29,28 @@ pub(crate) struct Head {
     pub(crate) parent: Option<Parent>,
     /// Feature bits.
     pub(crate) features: u64,
+    /// Those of them with which we cannot write.
+    pub(super) unwritable: u64,
+    users: Users,
+}
+
+/// What has a [`Head`] told on that goes with it.
+struct Users(Arc<Atomic<bool>>);
+
+impl Drop for Users {
+    fn drop(&mut self) {
+        self.0.store(true, Release);
+    }
+}
+
+/// Tells whether any I/O still goes by a [`Head`].
+pub(super) struct InUse(Arc<Atomic<bool>>);
+
+impl InUse {
+    /// Whether it does.
+    pub(super) fn get(&self) -> bool {
+        !self.0.load(Acquire)
+    }
 }
 
 impl Head {
@@ -31,7 +60,8 @@ impl Head {
     /// Size, snapshots and parent are of the same moment, features of an earlier one: who
     /// changes any of them tells us afterwards, and then they are read again.
     ///
-    /// `ENOENT` if there is no such snapshot; as [`Parent::open`]. May sleep.
+    /// `ENOENT` if there is no such image or snapshot; as [`Parent::open`], but with an `old` one `ESTALE` if it is the
+    /// parent that is missing. May sleep.
     pub(super) fn read(
         header: &Header,
         client: &Client,
@@ -39,17 +69,20 @@ impl Head {
         old: Option<&Self>,
     ) -> Result<Arc<Self>> {
         let features = header.features()?;
+        let users = Users(Arc::new(Atomic::new(false), GFP_KERNEL)?);
         header.state(snap_id, |state| {
             let ImageState {
                 size,
                 snaps: SnapContextReply { seq, snaps },
                 parent,
             } = state;
+            let refreshes = old.is_some();
             let old = old.and_then(|old| old.parent.as_ref());
             let parent = match parent {
                 Some((spec, overlap)) => {
                     let group = header.io().group();
-                    Some(Parent::open(spec, overlap, old, client, group)?)
+                    let opened = Parent::open(spec, overlap, old, client, group);
+                    Some(opened.map_err(|e| if refreshes && e == ENOENT { ESTALE } else { e })?)
                 }
                 None => None,
             };
@@ -57,10 +90,17 @@ impl Head {
                 size,
                 snapc: Arc::new(Snapshots { seq, snaps }, GFP_KERNEL)?,
                 parent,
-                features,
+                features: features.features,
+                unwritable: unwritable(&features),
+                users,
             };
             Ok(Arc::new(head, GFP_KERNEL)?)
         })
+    }
+
+    /// What tells when this one is no longer used.
+    pub(super) fn in_use(&self) -> InUse {
+        InUse(self.users.0.clone())
     }
 
     /// Whether what shows through is the same as by `other`: the same parent, to the same extent.

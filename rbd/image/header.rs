@@ -138,10 +138,10 @@ impl Header {
         Decoder::new(&output).u64("data pool").map_err(bad_reply)
     }
 
-    /// The features.
-    pub(super) fn features(&self) -> Result<u64> {
-        let output = self.ask(&[(method::GET_FEATURES, &features_input(true))])?;
-        Ok(Features::decode(&output).map_err(bad_reply)?.features)
+    /// The features, and those that a writer must know.
+    pub(super) fn features(&self) -> Result<Features> {
+        let output = self.ask(&[(method::GET_FEATURES, &features_input(false))])?;
+        Features::decode(&output).map_err(bad_reply)
     }
 
     /// Hands to `f` what changes of a snapshot or of the image itself. `ENOENT` if there is no such

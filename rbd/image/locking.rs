@@ -11,10 +11,6 @@ use crate::{
 use kernel::{prelude::*, sync::Arc};
 use net_ceph::proto::{cls::rbd::feature, osd_op::NOSNAP};
 
-/// Features that writers must keep to, and we cannot: what is written without a journal is missing at the
-/// other site, and an image that is not the primary one is that site's to write.
-const UNWRITABLE: u64 = feature::JOURNALING | feature::MIGRATING | feature::NON_PRIMARY;
-
 impl Image {
     /// The exclusive lock, of an image that is not mapped read-only.
     pub(crate) fn lock(&self) -> Option<&Arc<ExclusiveLock<Self>>> {
@@ -46,7 +42,7 @@ impl Image {
     /// that it would not have been mapped with. Sleeps.
     pub(crate) fn lock_acquired(&self) -> Result {
         self.read_header()?;
-        let came = self.head().features & UNWRITABLE;
+        let came = self.head().unwritable;
         if came != 0 {
             let device = self.device();
             pr_warn!("rbd{device}: not written with {}\n", FeatureNames(came));

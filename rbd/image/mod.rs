@@ -12,6 +12,7 @@ mod source;
 mod watch;
 
 pub(crate) use head::Head;
+use head::InUse;
 pub(crate) use parent::{Parent, ParentImage};
 pub(crate) use source::Source;
 
@@ -29,11 +30,18 @@ use core::fmt::Write;
 use header::Header;
 use kernel::{
     prelude::*,
-    sync::{Arc, Mutex, SpinLock},
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc, Mutex, SpinLock,
+    },
 };
 use names::Names;
 use net_ceph::{
-    abstractions::{errno::ESHUTDOWN, task::NoIoScope, workqueue::Queue},
+    abstractions::{
+        errno::{ECANCELED, ESHUTDOWN},
+        task::NoIoScope,
+        workqueue::Queue,
+    },
     client::ClientRef,
     proto::cls::rbd::feature,
 };
@@ -68,6 +76,11 @@ pub(crate) struct Image {
     /// Held while the header is read: a later answer must not be replaced by an earlier one.
     #[pin]
     refreshing: Mutex<()>,
+    /// The heads before this one that may be in use.
+    #[pin]
+    history: Mutex<KVec<InUse>>,
+    /// What became of the last attempt to read the header.
+    trust: Atomic<u32>,
     /// Unless it is mapped read-only.
     lock: Option<Arc<ExclusiveLock<Self>>>,
     /// While it is used. Held for a moment, by every request.
@@ -85,6 +98,13 @@ pub(crate) struct Image {
     // Behind all that uses the client.
     client: ClientRef,
 }
+
+/// Values of [`Image::trust`]: the header says how things are;
+const TRUSTED: u32 = 0;
+/// it changed, and we do not understand it, so writes might be for snapshots that they do not belong to;
+const UNKNOWN: u32 = 1;
+/// what is mapped was removed.
+const REMOVED: u32 = 2;
 
 impl Image {
     /// Where its bytes are.
@@ -115,6 +135,23 @@ impl Image {
     /// Whether it was given up: all that needs the cluster fails.
     pub(crate) fn is_aborted(&self) -> bool {
         self.header.io().group().cancelled().is_some()
+    }
+
+    /// Whether I/O cannot be done, as the header is not what it was: then it would do damage, or show zeroes in the
+    /// place of data.
+    pub(crate) fn refuses(&self, writes: bool) -> bool {
+        match self.trust.load(Relaxed) {
+            TRUSTED => false,
+            UNKNOWN => writes,
+            _ => true,
+        }
+    }
+
+    /// Whether I/O is under way that goes by what the header said before it was read last.
+    fn has_old_io(&self) -> bool {
+        let mut history = self.history.lock();
+        history.retain(|old| old.get());
+        !history.is_empty()
     }
 
     /// Whether writes are refused.
@@ -261,7 +298,20 @@ impl Image {
             &self.client,
             self.source.snap_id(),
             Some(&old),
-        )?;
+        );
+        let trust = match &head {
+            Ok(_) => TRUSTED,
+            Err(e) if *e == ENOENT => REMOVED,
+            Err(e) if is_passing(*e) => self.trust.load(Relaxed),
+            Err(_) => UNKNOWN,
+        };
+        self.trust.store(trust, Relaxed);
+        let head = head?;
+        {
+            let mut history = self.history.lock();
+            history.retain(|old| old.get());
+            history.push(old.in_use(), GFP_KERNEL)?;
+        }
         let size = head.size;
         if old.parent.is_some() && head.parent.is_none() {
             pr_info!("rbd{}: clone has been flattened\n", self.device());
@@ -281,4 +331,9 @@ impl Image {
         }
         Ok(())
     }
+}
+
+/// Whether an attempt to read the header failed without anything being wrong with it.
+fn is_passing(e: Error) -> bool {
+    [ETIMEDOUT, ESHUTDOWN, ECANCELED, EAGAIN, EINTR, ENOMEM].contains(&e)
 }

@@ -8,7 +8,7 @@ use super::{
     names::{copy, Names, Printable},
     source::Source,
     watch::Watching,
-    Image,
+    Image, TRUSTED,
 };
 use crate::{
     abstractions::tag_set,
@@ -16,7 +16,11 @@ use crate::{
     io::Reserve,
     lock::{ExclusiveLock, LockConfig},
 };
-use kernel::{new_mutex, new_spinlock, prelude::*, sync::Arc};
+use kernel::{
+    new_mutex, new_spinlock,
+    prelude::*,
+    sync::{atomic::Atomic, Arc},
+};
 use net_ceph::{
     client::Client,
     osd_client::{Group, IoCtx},
@@ -121,6 +125,8 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             lock,
             object_map <- new_spinlock!(None),
             refreshing <- new_mutex!(()),
+            history <- new_mutex!(KVec::new()),
+            trust: Atomic::new(TRUSTED),
             reserve <- Reserve::new(),
             disk <- new_mutex!(None),
             watching <- new_mutex!(None),

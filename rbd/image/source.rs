@@ -11,7 +11,7 @@ use net_ceph::{
     client::Client,
     osd_client::IoCtx,
     proto::{
-        cls::rbd::{feature, Striping},
+        cls::rbd::{feature, Features, Striping},
         striper::Layout,
     },
 };
@@ -112,6 +112,18 @@ impl Source {
     pub(crate) fn snap_id(&self) -> u64 {
         self.snap_id
     }
+}
+
+/// Features that writers must keep to, and we cannot: what is written without a journal is missing at the
+/// other site, an image that is not the primary one is that site's to write, and what a cache beside an image
+/// holds is newer than the image.
+const UNWRITABLE: u64 =
+    feature::JOURNALING | feature::MIGRATING | feature::NON_PRIMARY | feature::DIRTY_CACHE;
+
+/// The features with which we cannot write an image, of those that it got since it was mapped. `features`: as a
+/// writer is told of them.
+pub(super) fn unwritable(features: &Features) -> u64 {
+    features.incompatible & !SUPPORTED_FEATURES | features.features & UNWRITABLE
 }
 
 /// Shows feature bits by name, and as a number.

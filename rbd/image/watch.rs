@@ -4,7 +4,8 @@
 //!
 //! Whoever changes an image notifies its watchers, and waits until they have answered or some seconds
 //! are over. So the header is read anew first, and the answer given then: a parent that was detached, for
-//! one, may be deleted as soon as nobody knows it any more. If the header cannot be read it is tried
+//! one, may be deleted as soon as nobody knows it any more, and a snapshot is not to change once whoever took
+//! it was told that it is there. For the same reasons I/O that began before has to end first. If the header cannot be read it is tried
 //! again, and there is no answer until then. A watch that broke (its OSD did not hear from us for long, or
 //! we were shut out for a while) is begun anew, and as changes may have been missed meanwhile the
 //! header is read anew then, too.
@@ -21,15 +22,17 @@ use net_ceph::{
     abstractions::{
         errno::ESHUTDOWN,
         task::NoIoScope,
-        time::secs,
+        time::msecs,
         workqueue::{cancel_sync, Queue},
     },
     osd_client::{Watch, WatchEvents},
     proto::cls::rbd_notify::Notification,
 };
 
-/// Seconds until what failed is tried again (Linux `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
-const RETRY_DELAY: u64 = 1;
+/// Milliseconds until what failed is tried again (Linux `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
+const RETRY_DELAY: u64 = 1000;
+/// Milliseconds between two looks whether I/O has ended.
+const LOOK_DELAY: u64 = 20;
 
 /// Notifications that may wait for an answer. Those on top get none, and their senders go on when
 /// their time is over.
@@ -121,11 +124,9 @@ impl Drop for Watching {
     }
 }
 
-/// Runs the work in some seconds, unless it is about to run anyway.
-fn queue(watcher: &Arc<Watcher>, seconds: u64) {
-    let _ = watcher
-        .queue
-        .enqueue_delayed(watcher.clone(), secs(seconds));
+/// Runs the work in some milliseconds, unless it is about to run anyway.
+fn queue(watcher: &Arc<Watcher>, ms: u64) {
+    let _ = watcher.queue.enqueue_delayed(watcher.clone(), msecs(ms));
 }
 
 impl Watcher {
@@ -197,11 +198,15 @@ impl Watcher {
         }
     }
 
-    /// Answers those who told us of updates, unless there is one that we have not read.
-    fn answer_updates(&self, image: &Image) {
+    /// Answers those who told us of updates, unless there is one that we have not read, or I/O goes by what was
+    /// before.
+    fn answer_updates(self: &Arc<Self>, image: &Image) {
         let mut state = self.state.lock();
-        if state.stale {
+        if state.stale || state.updates.is_empty() {
             return;
+        }
+        if image.has_old_io() {
+            return queue(self, LOOK_DELAY);
         }
         let updates = core::mem::take(&mut state.updates);
         drop(state);
@@ -220,9 +225,9 @@ impl Watcher {
     }
 }
 
-/// Whether it helps to try again: not if we are blocklisted, or the image is gone.
+/// Whether it helps to try again: not if we are blocklisted, or the image or its pool is gone.
 fn may_pass(e: Error) -> bool {
-    e != ESHUTDOWN && e != ENOENT
+    e != ESHUTDOWN && e != ENOENT && e != ENXIO
 }
 
 impl WorkItem for Watcher {

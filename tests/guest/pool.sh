@@ -71,6 +71,22 @@ t_namespace() {
 	eq "$ERRNO" ENOENT 'errno for a missing namespace'
 }
 
+# The pool is deleted: what was there does not read as zeroes.
+t_deleted() {
+	[ "$DRIVER" = rust ] || skip 'the C driver reads zeroes'
+	at_end "host 'ceph osd pool rm gone gone --yes-i-really-really-mean-it'"
+	host 'ceph osd pool create gone 8 8; rbd pool init gone; rbd create --size 4 --object-size 1M --image-feature layering gone/pl8' >/run/err 2>&1 ||
+		fail "making the pool: $(tail -n1 /run/err)"
+	add_raw "$(monspec $PROTO) $(opts $PROTO) gone pl8 -" || fail "map: $ERRNO"
+	ID=$(mapped_ids) DEV=/dev/rbd$(mapped_ids)
+	dd if=/dev/zero of="$DEV" bs=1M count=4 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	udevadm settle
+	undo
+	soon eval '! dd if="$DEV" of=/run/null bs=64k count=1 iflag=direct 2>/run/err' || fail 'a pool that is gone is read'
+	if blkdiscard -o 0 -l 1048576 "$DEV" 2>/run/err; then fail 'discard in a pool that is gone'; fi
+	unmap || fail "unmap: $ERRNO"
+}
+
 # Snapshots in the trash and in groups, and linked clones: an image with the feature `operations`.
 t_operations() {
 	image pl4 1M --object-size 256K

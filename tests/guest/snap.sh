@@ -140,7 +140,45 @@ t_rollback() {
 	unmap
 }
 
-# The snapshot that is mapped is removed by another client: reads fail or give zeroes, nothing hangs, it can be unmapped.
+# Whoever takes a snapshot is not told that it is there while a write is under way that began before: it would change the snapshot.
+t_waits_for_writes() {
+	[ "$DRIVER" = rust ] || skip 'the C driver answers at once'
+	local id n rc osd t
+	img sn7 64 --object-size 1M
+	map sn7
+	id=$(attr image_id)
+	# A piece of data on an OSD that has nothing to do with the header.
+	host "python3 - <<'PY'
+import json, subprocess
+def acting(name): return json.loads(subprocess.check_output(['ceph', 'osd', 'map', 'rbd', name, '-f', 'json']))['acting']
+header = acting('rbd_header.$id')
+for n in range(64):
+    a = acting(f'rbd_data.$id.{n:016x}')
+    if a[0] not in header: print(n, a[0]); break
+PY" >/run/where || fail 'where is the data?'
+	read -r n osd </run/where || fail 'all data is where the header is'
+	quiet_udev
+	at_end "host 'kill -CONT \$(cat /build/run/ceph/run/osd.$osd.pid)'"
+	host "kill -STOP \$(cat /build/run/ceph/run/osd.$osd.pid)"
+	dd if=/dev/zero of="$DEV" bs=64k count=1 seek=$((n * 16)) oflag=direct 2>/run/err &
+	DD=$!
+	hangs $DD write
+	host_later 'rbd snap create --no-progress sn7@s'
+	rc=$LATER.rc
+	soon eval "host 'rados -p rbd listomapkeys rbd_header.$id' | grep -q ^snapshot_" || fail 'no snapshot comes'
+	t=$SECONDS
+	sleep 1
+	# librbd waits for 5 seconds.
+	if [ -e "$rc" ] && [ $((SECONDS - t)) -lt 4 ]; then fail 'the snapshot is said to be there, and the write may still change it'; fi
+	undo
+	wait $DD || fail "write: $(cat /run/err)"
+	soon test -e "$rc" || fail 'rbd snap create does not end'
+	eq "$(<"$rc")" 0 'rbd snap create'
+	unmap || fail "unmap: $ERRNO"
+}
+
+# The snapshot that is mapped is removed by another client: reads fail or give zeroes, nothing hangs, it can be unmapped. Once we know of it
+# they fail.
 t_removed_while_mapped() {
 	img sn6 1 --object-size 256K
 	model sn6 1048576
@@ -152,5 +190,9 @@ t_removed_while_mapped() {
 	host 'rbd snap rm --no-progress sn6@s' || fail 'rbd snap rm'
 	sleep 1
 	timeout 100 dd if="$DEV" of=/dev/null bs=64k count=1 iflag=direct 2>/run/err || [ $? != 124 ] || fail 'a read hangs'
+	if [ "$DRIVER" = rust ]; then
+		if echo 1 >"$BUS/devices/$ID/refresh"; then fail 'the header of a snapshot that is gone was read'; fi
+		if dd if="$DEV" of=/dev/null bs=64k count=1 iflag=direct 2>/run/err; then fail 'a snapshot that is gone is read'; fi
+	fi
 	unmap || fail "unmap: $ERRNO"
 }

@@ -93,9 +93,10 @@ impl Tag {
             self.first
                 .populate(ObjectRequest::new(image.clone(), AT_HAND)?);
         }
-        let mut last = self.first.as_ref().ok_or(EIO)?;
+        let mut last = None;
         for _ in 1..count {
-            last = last.next(AT_HAND)?;
+            let before = last.as_ref().or(self.first.as_ref()).ok_or(EIO)?;
+            last = Some(before.next(AT_HAND)?);
         }
         Ok(())
     }
@@ -122,7 +123,7 @@ impl Tag {
         if self.borrows.load(Relaxed) {
             return writeln!(f, "-\t-\tin need of memory\t-");
         }
-        let mut next = self.first.as_ref();
+        let mut next = self.first.as_ref().cloned();
         let mut any = false;
         while let Some(request) = next {
             any |= request.show(f)?;
@@ -241,7 +242,8 @@ fn submit(image: &Arc<Image>, rq: &ARef<Request<Image>>, view: View, last: bool)
         Op::WriteZeroes => Want::Zero,
         Op::Other(_) => return Err(EIO),
     };
-    if want != Want::Read && image.is_read_only() {
+    let writes = want != Want::Read;
+    if writes && image.is_read_only() || image.refuses(writes) {
         return Err(EIO);
     }
     let data = matches!(want, Want::Read | Want::Write).then(|| rq.data());
@@ -255,7 +257,9 @@ fn submit(image: &Arc<Image>, rq: &ARef<Request<Image>>, view: View, last: bool)
     let mut extents = layout.object_extents(offset, length).peekable();
     let borrowed = rq.tag().borrowed(image);
     let first = borrowed.as_ref().or(rq.tag().first.as_ref());
-    let mut room: Option<&Arc<ObjectRequest>> = None;
+    // The one before, but for the first.
+    let mut before: Option<Arc<ObjectRequest>> = None;
+    let mut any = false;
     while let Some(extent) = extents.next() {
         let part = match &data {
             Some(data) => Some(part_of(data, offset, layout, &extent)?),
@@ -275,16 +279,17 @@ fn submit(image: &Arc<Image>, rq: &ARef<Request<Image>>, view: View, last: bool)
         ) else {
             continue;
         };
-        let request = match room {
-            None => first.ok_or(EIO)?,
-            Some(before) => before.next(AT_HAND)?,
-        };
+        if any {
+            let next = before.as_ref().or(first).ok_or(EIO)?.next(AT_HAND)?;
+            before = Some(next);
+        }
+        let request = before.as_ref().or(first).ok_or(EIO)?;
         let last = last && extents.peek().is_none();
         let (asker, scope) = (Asker::Block(rq.clone()), Scope::Image(view.clone()));
         request.begin(asker, scope, extent, (want, op), part, last);
-        room = Some(request);
+        any = true;
     }
-    if room.is_none() {
+    if !any {
         rq.finish(Ok(()));
     }
     Ok(())

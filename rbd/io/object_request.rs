@@ -20,7 +20,7 @@ pub(super) use scope::Scope;
 
 use self::{
     asker::Told,
-    running::{Running, Slot},
+    running::{Next, Running, Slot},
 };
 use super::{
     ops,
@@ -36,7 +36,7 @@ use kernel::{
     alloc::Flags,
     impl_has_delayed_work, new_delayed_work, new_spinlock,
     prelude::*,
-    sync::{Arc, SetOnce, SpinLock},
+    sync::{Arc, SpinLock},
     workqueue::{DelayedWork, WorkItem},
 };
 use net_ceph::{
@@ -62,8 +62,6 @@ pub(crate) struct ObjectRequest {
     running: SpinLock<Slot>,
     #[pin]
     work: DelayedWork<Self>,
-    /// The next one of the same tag, or for the same child.
-    next: SetOnce<Arc<ObjectRequest>>,
     /// How it reads the parent, and the first of those that do so.
     pub(super) parent: ParentRead,
 }
@@ -97,7 +95,6 @@ impl ObjectRequest {
                 osd,
                 running <- new_spinlock!(free),
                 work <- new_delayed_work!("rbd::ObjectRequest"),
-                next: SetOnce::new(),
                 parent: ParentRead::new(),
             }),
             flags,
@@ -111,11 +108,18 @@ impl ObjectRequest {
 
     /// The one behind it, made if need be, with memory as by `flags`. Sleeps on locks. A tag has one request at a time, and a child
     /// reads its parent once at a time, so nobody else calls this meanwhile.
-    pub(super) fn next(&self, flags: Flags) -> Result<&Arc<Self>> {
-        if self.next.as_ref().is_none() {
-            self.next.populate(Self::new(self.image.clone(), flags)?);
+    pub(super) fn next(&self, flags: Flags) -> Result<Arc<Self>> {
+        if let Some(next) = self.following() {
+            return Ok(next);
         }
-        self.next.as_ref().ok_or(EIO)
+        let made = Self::new(self.image.clone(), flags)?;
+        self.running.lock().next = Next(Some(made.clone()));
+        Ok(made)
+    }
+
+    /// The one behind it in its tag, if one was made.
+    pub(super) fn following(&self) -> Option<Arc<Self>> {
+        self.running.lock().next.0.clone()
     }
 
     /// Begins: `op` on the object of `extent`. `data` are the bytes of that extent. With `last` unset

@@ -69,7 +69,7 @@ impl Parts {
     fn next(&mut self, child: &ObjectRequest) -> Result<Arc<ObjectRequest>> {
         let part = match &self.last {
             None => child.first_for_parent(AT_HAND)?.clone(),
-            Some(last) if self.count < KEPT_MAX => last.next(AT_HAND)?.clone(),
+            Some(last) if self.count < KEPT_MAX => last.next(AT_HAND)?,
             Some(_) => return ObjectRequest::new(child.image().clone(), AT_HAND),
         };
         self.last = Some(part.clone());
@@ -178,7 +178,7 @@ impl ObjectRequest {
 
     /// Writes what those are doing that read our parent. Says whether there are any.
     pub(super) fn show_parents(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
-        let mut next = self.parent.first();
+        let mut next = self.parent.first().cloned();
         let mut any = false;
         while let Some(part) = next {
             any |= part.show(f)?;

@@ -60,7 +60,7 @@ impl Reserve {
         let count = image.source().layout().objects_max().min(COUNT_MAX) as usize;
         let first = ObjectRequest::new(image.clone(), GFP_KERNEL)?;
         first.provide_for_parents(generations)?;
-        let mut last = &first;
+        let mut last = first.clone();
         for _ in 1..count {
             last = last.next(GFP_KERNEL)?;
             last.provide_for_parents(generations)?;

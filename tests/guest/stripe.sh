@@ -74,3 +74,11 @@ t_objects_32m() {
 	eq "$(objects_sizes rbd "$(attr image_id)")" '0:33554432 1:33554432' 'objects and their sizes'
 	unmap
 }
+# Requests of a thousand objects, which the driver keeps something for each of.
+t_wide() {
+	image st7 4G --image-feature layering --object-size 4M --stripe-unit 4K --stripe-count 1024
+	map st7
+	blkdiscard "$DEV" || fail 'discard of an object set'
+	fio_ --name=v --rw=write --bs=4M --size=8M --iodepth=1 --verify=crc32c --do_verify=1 --verify_fatal=1
+	unmap
+}

@@ -26,6 +26,20 @@ pub(super) struct Slot {
     pub(super) running: Option<KBox<Running>>,
     /// Memory for the next one.
     pub(super) room: Option<KBox<MaybeUninit<Running>>>,
+    pub(super) next: Next,
+}
+
+/// The next one of the same tag, or for the same child. There may be as many as a request has objects, so one must
+/// not be dropped by dropping the one before it: the stack is not as long.
+pub(super) struct Next(pub(super) Option<Arc<ObjectRequest>>);
+
+impl Drop for Next {
+    fn drop(&mut self) {
+        let mut next = self.0.take();
+        while let Some(request) = next.and_then(Arc::into_unique_or_drop) {
+            next = request.running.lock().next.0.take();
+        }
+    }
 }
 
 impl Slot {
@@ -34,6 +48,7 @@ impl Slot {
         Ok(Self {
             running: None,
             room: Some(KBox::new_uninit(flags)?),
+            next: Next(None),
         })
     }
 }

@@ -3,7 +3,7 @@
 //! Object requests as text, for debugfs.
 
 use super::ObjectRequest;
-use kernel::{fmt, prelude::*, sync::Arc};
+use kernel::{fmt, prelude::*};
 use net_ceph::{abstractions::time::boot_ns, proto::striper::ObjectName};
 
 /// Nanoseconds in a millisecond.
@@ -32,10 +32,5 @@ impl ObjectRequest {
         writeln!(f, "\t{age} ms")?;
         self.show_parents(f)?;
         Ok(true)
-    }
-
-    /// The one behind it in its tag, if one was made.
-    pub(in super::super) fn following(&self) -> Option<&Arc<Self>> {
-        self.next.as_ref()
     }
 }

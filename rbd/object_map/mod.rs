@@ -31,7 +31,7 @@ use kernel::{
     fmt, new_mutex, new_spinlock,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Release},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         Arc, Mutex, SpinLock,
     },
 };
@@ -115,9 +115,11 @@ pub struct ObjectMap<W: Waiter> {
     /// Flags that mean that it is invalid.
     invalid_flags: u64,
     usable: Atomic<bool>,
-    /// Held while flags in the header are changed.
+    /// Held while flags in the header are changed. How the last attempt failed.
     #[pin]
-    invalidating: Mutex<()>,
+    invalidating: Mutex<Option<Error>>,
+    /// How many attempts to flag the map have ended.
+    attempts: Atomic<u32>,
     /// Held for moments; nothing is taken inside, nothing is allocated.
     #[pin]
     inner: SpinLock<Inner<W>>,
@@ -179,7 +181,8 @@ impl<W: Waiter> ObjectMap<W> {
                 name,
                 invalid_flags,
                 usable: Atomic::new(true),
-                invalidating <- new_mutex!((), "rbd::ObjectMap::invalidating"),
+                invalidating <- new_mutex!(None, "rbd::ObjectMap::invalidating"),
+                attempts: Atomic::new(0),
                 inner <- new_spinlock!(Inner {
                     bits,
                     turns: Turns::default(),
@@ -279,14 +282,22 @@ impl<W: Waiter> ObjectMap<W> {
     /// before would write, and be told that it was done, and if we stopped then the map would be wrong
     /// and nobody would know. Sleeps; one after the other.
     pub fn invalidate(&self, why: Error) -> Result {
-        let _order = self.invalidating.lock();
+        let attempts = self.attempts.load(Relaxed);
+        let mut last = self.invalidating.lock();
         if !self.usable() {
             return Ok(());
         }
         if !blames_map(why) {
             return Err(why);
         }
-        flag_invalid(&self.io, &self.header, self.snapid, self.invalid_flags)?;
+        // Each attempt may take as long as the cluster is given to answer; whoever waited for one need not make another.
+        if let Some(e) = last.filter(|_| self.attempts.load(Relaxed) != attempts) {
+            return Err(e);
+        }
+        let flagged = flag_invalid(&self.io, &self.header, self.snapid, self.invalid_flags);
+        *last = flagged.err();
+        self.attempts.add(1, Relaxed);
+        flagged?;
         pr_warn!(
             "{}: an update failed ({}): flagged invalid\n",
             Shown(&self.name),

@@ -18,7 +18,7 @@ t_power_cut() {
 	python3 "$here/crash.py" write "$DEV" $LAB/crash/cr1 wwf >/run/writer1 2>&1 &
 	map cr2
 	python3 "$here/crash.py" write "$DEV" $LAB/crash/cr2 >/run/writer2 2>&1 &
-	wait_for 200 eval '[ "$(acknowledged)" -gt '"$(more 1000)"' ]' || fail "$(acknowledged) records: $(tail -n1 /run/writer1 /run/writer2)"
+	wait_for $((${SOAK:+1800} + 200)) eval '[ "$(acknowledged)" -gt '"$(more 1000)"' ]' || fail "$(acknowledged) records: $(tail -n1 /run/writer1 /run/writer2)"
 	attr client_addr >$LAB/crash/addr
 	ends_guest
 	# By links, as nobody may be left to copy what comes until then.

@@ -31,7 +31,8 @@ use net_ceph::{
 
 /// Milliseconds until what failed is tried again (Linux `drivers/block/rbd.c`, `RBD_RETRY_DELAY`).
 const RETRY_DELAY: u64 = 1000;
-/// Milliseconds between two looks whether I/O has ended.
+/// Milliseconds until it is looked again whether I/O has ended, at first; then twice as many each time, up to
+/// [`RETRY_DELAY`].
 const LOOK_DELAY: u64 = 20;
 
 /// Notifications that may wait for an answer. Those on top get none, and their senders go on when
@@ -63,6 +64,8 @@ struct State {
     unanswered: KVec<(u64, Option<Notification>)>,
     /// Those that are to be answered when the header was read.
     updates: KVec<u64>,
+    /// How long that was put off last, as I/O had not ended, in milliseconds.
+    put_off: u64,
     /// The header changed.
     stale: bool,
     /// It could not be read the last time.
@@ -124,8 +127,11 @@ impl Drop for Watching {
     }
 }
 
-/// Runs the work in some milliseconds, unless it is about to run anyway.
+/// Runs the work in some milliseconds, unless it is about to run before.
 fn queue(watcher: &Arc<Watcher>, ms: u64) {
+    if ms == 0 {
+        return watcher.queue.mod_delayed::<_, 0>(watcher, 0);
+    }
     let _ = watcher.queue.enqueue_delayed(watcher.clone(), msecs(ms));
 }
 
@@ -206,8 +212,13 @@ impl Watcher {
             return;
         }
         if image.has_old_io() {
-            return queue(self, LOOK_DELAY);
+            state.put_off = state
+                .put_off
+                .saturating_mul(2)
+                .clamp(LOOK_DELAY, RETRY_DELAY);
+            return queue(self, state.put_off);
         }
+        state.put_off = 0;
         let updates = core::mem::take(&mut state.updates);
         drop(state);
         for &notify_id in &updates {

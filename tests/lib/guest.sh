@@ -113,8 +113,13 @@ guest_boot() {
 		again | unfit) kill -TERM -- -"$guest" 2>/dev/null || true; break ;;
 		esac
 		if ! kill -0 "$guest" 2>/dev/null; then
-			if [ "$lines" = "$(lines_of "$G/results")" ]; then break; fi
+			if [ "$lines" -ge "$(lines_of "$G/results")" ]; then break; fi
 			continue
+		fi
+		# A lane does not outlive the run.
+		if ! kill -0 $$ 2>/dev/null; then
+			kill -TERM -- -"$guest" 2>/dev/null
+			exit 130
 		fi
 		if [ $((SECONDS - last_at)) -gt $limit ]; then
 			say "guest '$label' gives no sign of life: ending it"

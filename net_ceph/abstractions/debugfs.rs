@@ -16,6 +16,45 @@ use kernel::{
     sync::Arc,
 };
 
+#[cfg(CONFIG_DEBUG_FS)]
+use bindings::{debugfs_create_dir, debugfs_create_file_full, debugfs_remove};
+
+/// What there is in a kernel without debugfs.
+#[cfg(not(CONFIG_DEBUG_FS))]
+mod none {
+    use super::bindings::{dentry, file_operations, umode_t};
+    use core::ptr;
+    use kernel::ffi::{c_char, c_void};
+
+    /// # Safety
+    ///
+    /// None is needed.
+    pub(super) unsafe fn debugfs_create_dir(_: *const c_char, _: *mut dentry) -> *mut dentry {
+        ptr::null_mut()
+    }
+
+    /// # Safety
+    ///
+    /// None is needed.
+    pub(super) unsafe fn debugfs_create_file_full(
+        _: *const c_char,
+        _: umode_t,
+        _: *mut dentry,
+        _: *mut c_void,
+        _: *const c_void,
+        _: *const file_operations,
+    ) -> *mut dentry {
+        ptr::null_mut()
+    }
+
+    /// # Safety
+    ///
+    /// None is needed.
+    pub(super) unsafe fn debugfs_remove(_: *mut dentry) {}
+}
+#[cfg(not(CONFIG_DEBUG_FS))]
+use none::{debugfs_create_dir, debugfs_create_file_full, debugfs_remove};
+
 /// Root may read them.
 const MODE: bindings::umode_t = 0o400;
 
@@ -51,7 +90,7 @@ unsafe impl Sync for Entry {}
 impl Drop for Entry {
     fn drop(&mut self) {
         // SAFETY: By the type invariant. Waits for those who read.
-        unsafe { bindings::debugfs_remove(self.dentry) };
+        unsafe { debugfs_remove(self.dentry) };
     }
 }
 
@@ -72,7 +111,7 @@ impl Dir {
     fn make(name: &CStr, parent: Option<Arc<Entry>>) -> Result<Self> {
         let above = parent.as_ref().map_or(ptr::null_mut(), |p| p.dentry);
         // SAFETY: `name` is a C string, and `above` the parent's entry, which the new one keeps.
-        let dentry = unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), above) };
+        let dentry = unsafe { debugfs_create_dir(name.as_char_ptr(), above) };
         // INVARIANT: It was just made.
         let entry = Entry {
             dentry,
@@ -88,7 +127,7 @@ impl Dir {
         // SAFETY: `name` is a C string, and the directory is there. `data` is a `T`, as the operations want it, and
         // stays until the entry is gone; the operations are there as long as the module.
         let dentry = unsafe {
-            bindings::debugfs_create_file_full(
+            debugfs_create_file_full(
                 name.as_char_ptr(),
                 MODE,
                 self.0.dentry,

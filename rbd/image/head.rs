@@ -30,7 +30,7 @@ pub(crate) struct Head {
     /// Feature bits.
     pub(crate) features: u64,
     /// Those of them with which we cannot write.
-    pub(super) unwritable: u64,
+    pub(crate) unwritable: u64,
     users: Users,
 }
 
@@ -61,7 +61,7 @@ impl Head {
     /// changes any of them tells us afterwards, and then they are read again.
     ///
     /// `ENOENT` if there is no such image or snapshot; as [`Parent::open`], but with an `old` one `ESTALE` if it is the
-    /// parent that is missing. May sleep.
+    /// parent that is missing, or cannot be used. May sleep.
     pub(super) fn read(
         header: &Header,
         client: &Client,
@@ -82,7 +82,13 @@ impl Head {
                 Some((spec, overlap)) => {
                     let group = header.io().group();
                     let opened = Parent::open(spec, overlap, old, client, group);
-                    Some(opened.map_err(|e| if refreshes && e == ENOENT { ESTALE } else { e })?)
+                    Some(opened.map_err(|e| {
+                        if refreshes && (e == ENOENT || e == ENXIO) {
+                            ESTALE
+                        } else {
+                            e
+                        }
+                    })?)
                 }
                 None => None,
             };

@@ -31,7 +31,7 @@ use header::Header;
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Atomic, Relaxed},
+        atomic::{Acquire, Atomic, Release},
         Arc, Mutex, SpinLock,
     },
 };
@@ -138,9 +138,9 @@ impl Image {
     }
 
     /// Whether I/O cannot be done, as the header is not what it was: then it would do damage, or show zeroes in the
-    /// place of data.
+    /// place of data. To be asked before the I/O takes the [`head`](Self::head) to go by.
     pub(crate) fn refuses(&self, writes: bool) -> bool {
-        match self.trust.load(Relaxed) {
+        match self.trust.load(Acquire) {
             TRUSTED => false,
             UNKNOWN => writes,
             _ => true,
@@ -299,14 +299,13 @@ impl Image {
             self.source.snap_id(),
             Some(&old),
         );
-        let trust = match &head {
-            Ok(_) => TRUSTED,
-            Err(e) if *e == ENOENT => REMOVED,
-            Err(e) if is_passing(*e) => self.trust.load(Relaxed),
-            Err(_) => UNKNOWN,
-        };
-        self.trust.store(trust, Relaxed);
-        let head = head?;
+        let head = head.inspect_err(|&e| {
+            if e == ENOENT {
+                self.trust.store(REMOVED, Release);
+            } else if !is_passing(e) {
+                self.trust.store(UNKNOWN, Release);
+            }
+        })?;
         {
             let mut history = self.history.lock();
             history.retain(|old| old.get());
@@ -319,6 +318,8 @@ impl Image {
         let locked = head.features & feature::EXCLUSIVE_LOCK != 0;
         let replaced = core::mem::replace(&mut *self.head.lock(), head);
         drop(replaced);
+        // Whoever sees this sees the new one.
+        self.trust.store(TRUSTED, Release);
         if old.size != size {
             if let Some(disk) = &*self.disk.lock() {
                 disk.set(size);

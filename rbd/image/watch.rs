@@ -167,8 +167,12 @@ impl Watcher {
                 if may_pass(e) {
                     self.state.lock().broken = true;
                     queue(self, RETRY_DELAY);
-                } else if let Some(lock) = image.lock() {
-                    lock.watch_failed(e);
+                } else {
+                    // If the image is gone its header tells.
+                    self.state.lock().stale = true;
+                    if let Some(lock) = image.lock() {
+                        lock.watch_failed(e);
+                    }
                 }
             }
         }

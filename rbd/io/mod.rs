@@ -213,7 +213,11 @@ impl LockUser for Image {
 /// Starts `rq`, and sees to its end if that fails. Unless it is the `last`, the client may be waiting for more
 /// before it sends what there is to send.
 fn start(image: &Arc<Image>, rq: &ARef<Request<Image>>, pass: Option<Pass>, last: bool) {
-    if let Err(e) = submit(image, rq, View::new(image, pass), last) {
+    let begun = match image.refuses(!matches!(rq.op(), Op::Read)) {
+        true => Err(EIO),
+        false => submit(image, rq, View::new(image, pass), last),
+    };
+    if let Err(e) = begun {
         if !image.is_aborted() {
             pr_warn!(
                 "rbd{}: {:?} {:x} at {:x} result {}\n",
@@ -242,8 +246,7 @@ fn submit(image: &Arc<Image>, rq: &ARef<Request<Image>>, view: View, last: bool)
         Op::WriteZeroes => Want::Zero,
         Op::Other(_) => return Err(EIO),
     };
-    let writes = want != Want::Read;
-    if writes && image.is_read_only() || image.refuses(writes) {
+    if want != Want::Read && (image.is_read_only() || view.head.unwritable != 0) {
         return Err(EIO);
     }
     let data = matches!(want, Want::Read | Want::Write).then(|| rq.data());

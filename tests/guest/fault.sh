@@ -337,14 +337,16 @@ t_shut_out_meanwhile() {
 	same_content fa14
 	unmap || fail "unmap: $ERRNO"
 }
-# Nothing may be written while the cluster is full. A watch must live on: who holds a lock and does not watch is taken for dead.
+# Nothing may be written while the pool is full. A watch must live on: who holds a lock and does not watch is taken for dead.
 t_full() {
 	[ "$DRIVER" = rust ] || skip 'not asked of the C driver'
 	image fa15 8 --object-size 1M
 	map fa15
 	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
-	at_end "host 'ceph osd unset full' >/run/null 2>&1"
-	host 'ceph osd set full --yes-i-really-mean-it || ceph osd set full' >/run/null 2>&1 || fail 'ceph osd set full'
+	at_end "host 'ceph osd pool set-quota rbd max_bytes 0' >/run/null 2>&1"
+	host 'ceph osd pool set-quota rbd max_bytes 1' >/run/null 2>&1 || fail 'ceph osd pool set-quota'
+	# The flag is FULL (osd_types.h: 2), and the monitors set it with the next statistics.
+	soon eval 'grep -q "^pool .* .rbd. .*flags 0x[0-9a-f]*[2367abef] " /sys/kernel/debug/ceph/*/osdmap' || fail 'the pool does not become full'
 	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err &
 	DD=$!
 	hangs $DD write

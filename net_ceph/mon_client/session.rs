@@ -30,8 +30,8 @@ const NSEC_PER_MSEC: u64 = 1_000_000;
 /// How often a session is looked after, in milliseconds (`CEPH_MONC_PING_INTERVAL`, Linux
 /// `include/linux/ceph/libceph.h`).
 const PING_MS: u64 = 10_000;
-/// How long a monitor may leave keepalives unanswered, in milliseconds (`CEPH_MONC_PING_TIMEOUT`).
-const SILENCE_MS: u64 = 30_000;
+/// How long a monitor may leave keepalives unanswered, in nanoseconds (`CEPH_MONC_PING_TIMEOUT`).
+const SILENCE: u64 = 30_000 * NSEC_PER_MSEC;
 
 impl State {
     /// Adds a question and, if there is a session, asks it.
@@ -70,8 +70,7 @@ impl State {
     /// Whether the monitor owes us an answer for so long that it is no good, though it answers keepalives. A command
     /// may take its time.
     fn is_stuck(&self, now: u64) -> bool {
-        let late =
-            |since: u64| now.saturating_sub(since) >= SILENCE_MS.saturating_mul(NSEC_PER_MSEC);
+        let late = |since: u64| now.saturating_sub(since) >= SILENCE;
         let mut questions = self.requests.unanswered();
         self.auth_pending && late(self.auth_sent)
             || questions.any(|p| p.question == Question::Version && late(p.asked))
@@ -147,10 +146,7 @@ impl MonClient {
             if now >= state.deadline {
                 self.open_session(&mut state);
             }
-        } else if state.lost
-            || state.link.silence(now) >= SILENCE_MS.saturating_mul(NSEC_PER_MSEC)
-            || state.is_stuck(now)
-        {
+        } else if state.lost || state.link.silence(now) >= SILENCE || state.is_stuck(now) {
             if let Some(rank) = state.hunt.current() {
                 let addr = state.link.addr();
                 pr_info!("mon{} {} session lost, hunting for new mon\n", rank, addr);

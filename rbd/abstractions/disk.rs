@@ -10,7 +10,7 @@ use super::{
     limits::{Limits, SECTOR_SIZE},
     module::{ModuleRef, THIS_MODULE},
     request::Request,
-    tag_set::TagSet,
+    tag_set::{TagCount, TagSet},
 };
 use core::{fmt::Write, marker::PhantomData};
 use kernel::{
@@ -60,8 +60,8 @@ pub(crate) struct DiskParams<'a> {
     pub(crate) first_minor: u32,
     /// Minor numbers for it and its partitions.
     pub(crate) minors: u32,
-    /// Tags per hardware queue.
-    pub(crate) queue_depth: u32,
+    /// How many tags it has.
+    pub(crate) tags: TagCount,
     /// What it can do.
     pub(crate) limits: Limits,
     /// Size in bytes; a broken sector at the end is left out.
@@ -151,7 +151,7 @@ impl<D: Driver> Disk<D> {
             }),
             GFP_KERNEL,
         )?;
-        let tags = Arc::pin_init(TagSet::new(driver, params.queue_depth), GFP_KERNEL)?;
+        let tags = Arc::pin_init(TagSet::new(driver, params.tags), GFP_KERNEL)?;
         let mut lim = params.limits.to_queue_limits();
         let size = Arc::pin_init(pin_init!(DiskSize { disk <- new_mutex!(None) }), GFP_KERNEL)?;
         let data = Arc::as_ptr(tags.driver()).cast_mut();

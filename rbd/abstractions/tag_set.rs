@@ -19,15 +19,28 @@ use kernel::{
 };
 use net_ceph::abstractions::task::NoIoScope;
 
-/// One hardware queue per CPU.
-fn queues() -> u32 {
-    // SAFETY: Only counts.
-    unsafe { bindings::rbd_num_present_cpus() }
+/// How many tags a device has. A value: CPUs that come later change nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct TagCount {
+    /// In each hardware queue.
+    depth: u32,
+    queues: u32,
 }
 
-/// How many requests a device with `depth` tags per hardware queue can have under way.
-pub(crate) fn requests(depth: u32) -> usize {
-    (depth as usize).saturating_mul(queues() as usize)
+impl TagCount {
+    /// One hardware queue per CPU, with `depth` tags each.
+    pub(crate) fn new(depth: u32) -> Self {
+        Self {
+            depth,
+            // SAFETY: Only counts.
+            queues: unsafe { bindings::rbd_num_present_cpus() },
+        }
+    }
+
+    /// How many requests can be under way at once.
+    pub(crate) fn requests(self) -> usize {
+        (self.depth as usize).saturating_mul(self.queues as usize)
+    }
 }
 
 /// A set of tags that `D` serves.
@@ -49,15 +62,15 @@ unsafe impl<D: Driver> Send for TagSet<D> {}
 unsafe impl<D: Driver> Sync for TagSet<D> {}
 
 impl<D: Driver> TagSet<D> {
-    /// One hardware queue per CPU, with `depth` tags each. May sleep.
-    pub(super) fn new(driver: Arc<D>, depth: u32) -> impl PinInit<Self, Error> {
+    /// So many tags. May sleep.
+    pub(super) fn new(driver: Arc<D>, tags: TagCount) -> impl PinInit<Self, Error> {
         // INVARIANT: As set up here.
         try_pin_init!(Self {
             raw <- Opaque::try_ffi_init(move |slot: *mut bindings::blk_mq_tag_set| {
                 let mut set: bindings::blk_mq_tag_set = pin_init::zeroed();
                 set.ops = &Callbacks::<D>::OPS;
-                set.nr_hw_queues = queues();
-                set.queue_depth = depth;
+                set.nr_hw_queues = tags.queues;
+                set.queue_depth = tags.depth;
                 set.numa_node = bindings::NUMA_NO_NODE;
                 set.cmd_size = size_of::<Pdu<D>>() as u32;
                 // Submission may sleep: it takes the client's locks and writes to sockets.

@@ -6,6 +6,7 @@ use super::{ids::Id, map_spec::MapSpec};
 use crate::abstractions::{
     disk::{DiskSize, Driver},
     limits::Limits,
+    tag_set::TagCount,
     text::Text,
 };
 use kernel::{prelude::*, sync::Arc};
@@ -115,8 +116,8 @@ pub(crate) trait Mapping: Driver {
 
     /// What the disk can do.
     fn limits(&self) -> Limits;
-    /// Tags per hardware queue.
-    fn queue_depth(&self) -> u32;
+    /// How many requests it can have under way.
+    fn tags(&self) -> TagCount;
     /// Whether writes are refused.
     fn read_only(&self) -> bool;
     /// Size in bytes.

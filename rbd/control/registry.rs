@@ -108,7 +108,7 @@ impl Rbd {
                 major,
                 first_minor,
                 minors,
-                queue_depth: image.queue_depth(),
+                tags: image.tags(),
                 limits: image.limits(),
                 size: image.size(),
                 read_only: image.read_only(),

@@ -17,7 +17,7 @@ pub(crate) use parent::{Parent, ParentImage};
 pub(crate) use source::Source;
 
 use crate::{
-    abstractions::{disk::DiskSize, limits::Limits, text::Text},
+    abstractions::{disk::DiskSize, limits::Limits, tag_set::TagCount, text::Text},
     control::{
         map_spec::{MapOptions, MapSpec},
         Id, ImageNames, Mapping, ParentNames, Queues,
@@ -66,6 +66,7 @@ pub(crate) struct Image {
     id: Id,
     names: Names,
     options: MapOptions,
+    tags: TagCount,
     read_only: bool,
     header: Header,
     source: Source,
@@ -225,8 +226,8 @@ impl Mapping for Image {
         }
     }
 
-    fn queue_depth(&self) -> u32 {
-        self.options.queue_depth
+    fn tags(&self) -> TagCount {
+        self.tags
     }
 
     fn read_only(&self) -> bool {

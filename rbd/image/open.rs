@@ -11,7 +11,7 @@ use super::{
     Image, TRUSTED,
 };
 use crate::{
-    abstractions::tag_set,
+    abstractions::tag_set::TagCount,
     control::{map_spec::MapSpec, Id, Mapping, Queues},
     io::Reserve,
     lock::{ExclusiveLock, LockConfig},
@@ -92,6 +92,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
         );
     }
 
+    let tags = TagCount::new(options.queue_depth);
     let lock = match &watching {
         Some(watching) => {
             let config = LockConfig {
@@ -104,7 +105,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
                 required: head.features & feature::EXCLUSIVE_LOCK != 0,
                 exclusive: options.exclusive,
                 timeout: options.lock_timeout,
-                capacity: tag_set::requests(options.queue_depth),
+                capacity: tags.requests(),
             };
             Some(ExclusiveLock::new(config, &queues.control)?)
         }
@@ -116,6 +117,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             id,
             names,
             options,
+            tags,
             read_only,
             header,
             source,

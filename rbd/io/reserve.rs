@@ -8,7 +8,7 @@
 //! on, which may be the one that frees memory.
 
 use super::object_request::ObjectRequest;
-use crate::{abstractions::tag_set, image::Image};
+use crate::{control::Mapping, image::Image};
 use kernel::{
     new_spinlock,
     prelude::*,
@@ -66,7 +66,7 @@ impl Reserve {
             last.provide_for_parents(generations)?;
         }
         // A request in each tag, and what those of several objects need on top.
-        let likely = tag_set::requests(image.options().queue_depth).saturating_mul(2);
+        let likely = image.tags().requests().saturating_mul(2);
         let expected = image.source().data().osd().expect_requests(likely)?;
         *self.expected.lock() = Some(expected);
         *self.first.lock() = Some(first);

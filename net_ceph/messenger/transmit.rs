@@ -15,12 +15,14 @@ use crate::abstractions::trailers::Trailers;
 use crate::proto::error::ProtoError;
 use crate::proto::msg::OutMessage;
 use crate::proto::session::Session;
+use kernel::alloc::flags::{GFP_NOWAIT, __GFP_NOWARN};
 use kernel::prelude::*;
 
 /// Data segments up to this many bytes are copied.
 pub(crate) const COPY_MAX: usize = 1024;
 /// Capacity of the buffer from the start: as much as there is to be had where memory is in pieces and
-/// nothing may be moved (`PAGE_ALLOC_COSTLY_ORDER`, Linux `include/linux/mmzone.h`).
+/// nothing may be moved (`PAGE_ALLOC_COSTLY_ORDER`, Linux `include/linux/mmzone.h`). Without I/O the kernel goes on looking for
+/// that much for ever, and locks are held meanwhile; so it is had at once, or tried again later.
 const CAPACITY: usize = 32 * 1024;
 /// Bytes gathered before the socket is asked to take them.
 const BATCH: usize = CAPACITY - COPY_MAX - 4096;
@@ -47,7 +49,7 @@ pub(super) struct Transmit {
 impl Transmit {
     pub(super) fn new() -> Result<Self> {
         Ok(Self {
-            out: KVec::with_capacity(CAPACITY, GFP_KERNEL)?,
+            out: KVec::with_capacity(CAPACITY, GFP_NOWAIT | __GFP_NOWARN)?,
             sent: 0,
             splice: None,
             after: KVec::with_capacity(256, GFP_KERNEL)?,

@@ -89,7 +89,11 @@ impl Group {
 
     /// A request has ended, and its owner been told.
     pub(super) fn leave(&self) {
-        if self.under_way.fetch_sub(1, Full) == 1 && self.cancelled().is_some() {
+        if self.under_way.fetch_sub(1, Full) != 1 || self.cancelled().is_none() {
+            return;
+        }
+        // Another one may have entered before it was cancelled: then that one is the last.
+        if self.under_way.load(Acquire) == 0 {
             self.drained.complete_all();
         }
     }

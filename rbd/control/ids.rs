@@ -8,6 +8,7 @@ use kernel::{
     prelude::*,
     sync::{Arc, Mutex},
 };
+use net_ceph::abstractions::task::NoIoScope;
 
 /// How many there are: with 16 minor numbers each, they fill a major number.
 const COUNT: u32 = 1 << (20 - PARTITION_BITS);
@@ -36,6 +37,8 @@ impl Ids {
 
     /// Takes the lowest free number. `ENOMEM` if there is none.
     pub(super) fn take(self: &Arc<Self>) -> Result<Id> {
+        // A number may be given back where I/O waits.
+        let _noio = NoIoScope::enter();
         let mut used = self.used.lock();
         let at = used
             .iter()

@@ -22,6 +22,7 @@ declare! {
     ECANCELED "Operation canceled.";
     ECONNREFUSED "Connection refused.";
     ECONNRESET "Connection reset by peer.";
+    EDQUOT "Disk quota exceeded.";
     EHOSTUNREACH "No route to host.";
     EINPROGRESS "Operation now in progress.";
     EKEYEXPIRED "Key has expired.";

@@ -90,9 +90,18 @@ impl IoCtx {
     /// one fails, with its error, none has an effect. `E2BIG` for more than
     /// [`MAX_OPS`](super::MAX_OPS).
     pub fn call_write(&self, object: &[u8], calls: &[ClassCall<'_>]) -> Result {
+        self.call_write_with(object, calls, flags::WRITE)
+    }
+
+    /// The same where there is no space left: `ENOSPC` or `EDQUOT` if they need some.
+    pub fn call_write_when_full(&self, object: &[u8], calls: &[ClassCall<'_>]) -> Result {
+        self.call_write_with(object, calls, flags::WRITE | flags::FULL_TRY)
+    }
+
+    fn call_write_with(&self, object: &[u8], calls: &[ClassCall<'_>], flags: u32) -> Result {
         let req = self.request()?;
         self.run_with(&req, |p| {
-            p.flags = flags::WRITE;
+            p.flags = flags;
             p.set_mtime();
             self.fill_calls(p, object, calls)
         })?;

@@ -42,7 +42,8 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// Calls a method of the lock class that changes the lock.
+    /// Calls a method of the lock class that changes the lock. Who could not do so where there is no space would be
+    /// taken for dead.
     fn change(
         &self,
         method: &'static str,
@@ -50,7 +51,7 @@ impl Header {
     ) -> Result {
         let mut input = KVec::new();
         encode(&mut input).map_err(ProtoError::to_errno)?;
-        self.io.call_write(
+        self.io.call_write_when_full(
             &self.object,
             &[ClassCall {
                 class: CLASS,

@@ -44,10 +44,12 @@ mod errno {
     pub(super) const ENOMEM: i32 = -12;
     pub(super) const EBUSY: i32 = -16;
     pub(super) const EEXIST: i32 = -17;
+    pub(super) const ENOSPC: i32 = -28;
     pub(super) const EROFS: i32 = -30;
     pub(super) const EOPNOTSUPP: i32 = -95;
     pub(super) const ESHUTDOWN: i32 = -108;
     pub(super) const ETIMEDOUT: i32 = -110;
+    pub(super) const EDQUOT: i32 = -122;
 }
 
 /// Why the lock is released.

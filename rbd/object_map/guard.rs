@@ -120,7 +120,7 @@ pub(super) fn assertion(out: &mut KVec<u8>) -> Result {
 }
 
 fn write(io: &IoCtx, name: &[u8], method: &'static str, input: &[u8]) -> Result {
-    io.call_write(
+    io.call_write_when_full(
         name,
         &[ClassCall {
             class: CLASS,

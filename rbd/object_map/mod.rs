@@ -36,7 +36,10 @@ use kernel::{
     },
 };
 use net_ceph::{
-    abstractions::{data::DataBuf, errno::ESHUTDOWN},
+    abstractions::{
+        data::DataBuf,
+        errno::{EDQUOT, ESHUTDOWN},
+    },
     osd_client::{ClassCall, IoCtx, Params},
     proto::{
         cls::{
@@ -402,7 +405,10 @@ fn give_up(io: &IoCtx, header: &[u8], snapid: u64, invalid_flags: u64, why: Erro
 
 /// Whether an error tells something about the map. Others do about us, the network, or the lock.
 fn blames_map(why: Error) -> bool {
-    !matches!(why, EBUSY | EINTR | ENOMEM | ESHUTDOWN | ETIMEDOUT)
+    !matches!(
+        why,
+        EBUSY | EDQUOT | EINTR | ENOMEM | ENOSPC | ESHUTDOWN | ETIMEDOUT
+    )
 }
 
 /// Sets flags of the image, or of one of its snapshots. Sleeps.

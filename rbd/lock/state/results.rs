@@ -147,7 +147,7 @@ impl Machine {
     fn on_unlocked(&mut self, result: Result) {
         match result {
             Ok(()) => self.left = [None; 2],
-            Err(e) if is_passing(e) => self.left[0] = Some(self.held),
+            Err(e) if may_be_there(e) => self.left[0] = Some(self.held),
             Err(e) => {
                 self.note(e);
             }
@@ -157,7 +157,7 @@ impl Machine {
     fn on_cleaned(&mut self, now: u64, handle: u64, result: Result) -> State {
         match result {
             Ok(()) => self.left = [None; 2],
-            Err(e) if is_passing(e) && self.ending.is_none() => {
+            Err(e) if may_be_there(e) && self.ending.is_none() => {
                 return State::Resting(now.saturating_add(RETRY));
             }
             Err(e) => {
@@ -194,4 +194,9 @@ pub(super) fn is_passing(e: Error) -> bool {
         e.to_errno(),
         errno::ETIMEDOUT | errno::EAGAIN | errno::EINTR | errno::ENOMEM
     )
+}
+
+/// Whether a lock is there still, or may be, whose release ended with this. It will be tried again.
+fn may_be_there(e: Error) -> bool {
+    is_passing(e) || matches!(e.to_errno(), errno::ENOSPC | errno::EDQUOT)
 }

@@ -42,6 +42,8 @@ impl Machine {
             },
             State::Asking => self.on_asked(now, done.asked()),
             State::Preparing => match done.result() {
+                // That may have taken long: whoever looked for our watch meanwhile may have broken the lock.
+                Ok(()) if self.watch != Some(self.held) => State::Draining(Why::Unsure),
                 Ok(()) => State::Opening,
                 Err(e) => State::Unlocking(Why::Unprepared(self.note(e))),
             },

@@ -55,7 +55,7 @@ pub(crate) struct ParentNames<'a> {
 pub(crate) struct Queues {
     /// For what may wait for the cluster.
     pub(crate) control: Arc<Queue>,
-    /// For I/O, which never waits for what the other one runs.
+    /// For I/O, which waits for what the other one runs only where a clone's ancestor is gone.
     pub(crate) io: Arc<Queue>,
 }
 

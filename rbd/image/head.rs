@@ -53,9 +53,18 @@ impl InUse {
     }
 }
 
+/// What a refresh does about the ancestors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ancestors {
+    /// They stay as they are, if the image still has the same parent.
+    Kept,
+    /// They are opened anew.
+    Reopened,
+}
+
 impl Head {
     /// Reads the image as it is now, its snapshot `snap_id` mapped, or itself with
-    /// [`NOSNAP`](net_ceph::proto::osd_op::NOSNAP). The ancestors of `old` are not opened again.
+    /// [`NOSNAP`](net_ceph::proto::osd_op::NOSNAP). `old`: as it was, and what to do about its ancestors.
     ///
     /// Size, snapshots and parent are of the same moment, features of an earlier one: who
     /// changes any of them tells us afterwards, and then they are read again.
@@ -66,7 +75,7 @@ impl Head {
         header: &Header,
         client: &Client,
         snap_id: u64,
-        old: Option<&Self>,
+        old: Option<(&Self, Ancestors)>,
     ) -> Result<Arc<Self>> {
         let features = header.features()?;
         let users = Users(Arc::new(Atomic::new(false), GFP_KERNEL)?);
@@ -77,7 +86,8 @@ impl Head {
                 parent,
             } = state;
             let refreshes = old.is_some();
-            let old = old.and_then(|old| old.parent.as_ref());
+            let kept = old.filter(|(_, ancestors)| *ancestors == Ancestors::Kept);
+            let old = kept.and_then(|(old, _)| old.parent.as_ref());
             let parent = match parent {
                 Some((spec, overlap)) => {
                     let group = header.io().group();

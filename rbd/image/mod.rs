@@ -8,12 +8,13 @@ mod locking;
 mod names;
 mod open;
 mod parent;
+mod reopen;
 mod source;
 mod watch;
 
 pub(crate) use head::Head;
-use head::InUse;
-pub(crate) use parent::{Parent, ParentImage};
+use head::{Ancestors, InUse};
+pub(crate) use parent::{Parent, ParentImage, CHAIN_MAX};
 pub(crate) use source::Source;
 
 use crate::{
@@ -45,6 +46,7 @@ use net_ceph::{
     client::ClientRef,
     proto::cls::rbd::feature,
 };
+use reopen::Reopening;
 use watch::Watching;
 
 /// Features of images that we can map.
@@ -90,6 +92,7 @@ pub(crate) struct Image {
     /// What goes on without memory.
     #[pin]
     reserve: Reserve,
+    reopening: Arc<Reopening>,
     /// Told when the size changes.
     #[pin]
     disk: Mutex<Option<Arc<DiskSize>>>,
@@ -148,8 +151,12 @@ impl Image {
         }
     }
 
-    /// Whether I/O is under way that goes by what the header said before it was read last.
+    /// Whether I/O is under way that goes by what the header said before it was read last, or without the
+    /// exclusive lock, which the image has got.
     fn has_old_io(&self) -> bool {
+        if self.lock.as_ref().is_some_and(|lock| lock.is_required()) {
+            return true;
+        }
         let mut history = self.history.lock();
         history.retain(|old| old.get());
         !history.is_empty()
@@ -192,6 +199,7 @@ impl Mapping for Image {
         }
         let watching = self.watching.lock().take();
         drop(watching);
+        self.reopening.end();
         // Whoever has the device open still must not keep the client instance: it could be one whose
         // cluster is gone, and would be given to the next who maps.
         self.client.release();
@@ -283,13 +291,32 @@ impl Mapping for Image {
     }
 
     fn refresh(&self) -> Result {
-        self.read_header()
+        self.read_header()?;
+        if let Some(lock) = &self.lock {
+            lock.wait_required();
+        }
+        Ok(())
     }
 }
 
 impl Image {
+    /// An ancestor that I/O came across is gone: has them opened anew, and the head replaced. That takes its time,
+    /// and may fail; returns how often it did. Sleeps, but for nothing.
+    pub(crate) fn doubt_parents(self: &Arc<Self>) -> u32 {
+        self.reopening.want(self)
+    }
+
+    /// Reads the header as it is now, and opens all ancestors. If that fails the image is as it was. Sleeps.
+    fn reopen_parents(&self) -> Result {
+        self.read_header_and(Ancestors::Reopened)
+    }
+
     /// Reads the header as it is now. Sleeps.
     fn read_header(&self) -> Result {
+        self.read_header_and(Ancestors::Kept)
+    }
+
+    fn read_header_and(&self, ancestors: Ancestors) -> Result {
         // Whoever is about to use the exclusive lock reads the header, too.
         let _noio = NoIoScope::enter();
         let order = self.refreshing.lock();
@@ -298,12 +325,12 @@ impl Image {
             &self.header,
             &self.client,
             self.source.snap_id(),
-            Some(&old),
+            Some((&old, ancestors)),
         );
         let head = head.inspect_err(|&e| {
             if e == ENOENT {
                 self.trust.store(REMOVED, Release);
-            } else if !is_passing(e) {
+            } else if ancestors == Ancestors::Kept && !is_passing(e) {
                 self.trust.store(UNKNOWN, Release);
             }
         })?;
@@ -328,7 +355,6 @@ impl Image {
         }
         drop(order);
         if let Some(lock) = self.lock.as_ref().filter(|_| locked) {
-            // Whoever enabled it waits until nothing is written without it any more.
             lock.require();
         }
         Ok(())

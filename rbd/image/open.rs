@@ -6,6 +6,7 @@ use super::{
     head::Head,
     header::{self, Header},
     names::{copy, Names, Printable},
+    reopen::Reopening,
     source::Source,
     watch::Watching,
     Image, TRUSTED,
@@ -22,6 +23,7 @@ use kernel::{
     sync::{atomic::Atomic, Arc},
 };
 use net_ceph::{
+    abstractions::task::signal_pending,
     client::Client,
     osd_client::{Group, IoCtx},
     proto::{cls::rbd::feature, osd_op::NOSNAP},
@@ -74,6 +76,8 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     } else {
         Some(Watching::begin(&header, &queues.control).inspect_err(missing)?)
     };
+    // Dropped before the watch is.
+    let unless_killed = UnlessKilled(Some(header.io().clone()));
     let snap_id = match &names.snap {
         Some(name) => header.find_snap(name).inspect_err(missing)?,
         None => NOSNAP,
@@ -92,6 +96,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
         );
     }
 
+    let reopening = Reopening::new(&queues.control)?;
     let tags = TagCount::new(options.queue_depth);
     let lock = match &watching {
         Some(watching) => {
@@ -130,21 +135,25 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             history <- new_mutex!(KVec::new()),
             trust: Atomic::new(TRUSTED),
             reserve <- Reserve::new(),
+            reopening,
             disk <- new_mutex!(None),
             watching <- new_mutex!(None),
         }),
         GFP_KERNEL,
     )?;
-    image
-        .reserve
-        .fill(&image)
-        .inspect_err(|_| image.reserve.drain())?;
     if let Some(watching) = watching {
         watching.attach(&image);
         *image.watching.lock() = Some(watching);
     }
     if let Some(lock) = &image.lock {
         lock.attach(image.clone());
+    }
+    let give_up = |_: &Error| {
+        unless_killed.check();
+        image.close();
+    };
+    image.reserve.fill(&image).inspect_err(give_up)?;
+    if let Some(lock) = &image.lock {
         if image.options.exclusive || image.options.lock_on_read {
             lock.acquire_now(image.options.lock_timeout)
                 .inspect_err(|e| {
@@ -153,8 +162,8 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
                         image.device(),
                         e.to_errno()
                     );
-                    image.close();
-                })?;
+                })
+                .inspect_err(give_up)?;
         }
     } else if image.is_snapshot() && image.head().parent.is_none() {
         // What is copied up to a snapshot, and when it loses its parent, we would not be told.
@@ -162,5 +171,28 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             pr_warn!("rbd{}: object map: {}\n", image.device(), e.to_errno());
         }
     }
+    unless_killed.disarm();
     Ok(image)
+}
+
+/// Cancels all requests of an image that is not opened in the end, if that is because whoever maps it was killed, so
+/// that he need not wait for the cluster to undo what was done.
+struct UnlessKilled(Option<IoCtx>);
+
+impl UnlessKilled {
+    fn check(&self) {
+        if let Some(io) = self.0.as_ref().filter(|_| signal_pending()) {
+            io.osd().cancel_group(io.group(), EINTR);
+        }
+    }
+
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for UnlessKilled {
+    fn drop(&mut self) {
+        self.check();
+    }
 }

@@ -10,13 +10,23 @@ use super::{
 use crate::control::ParentNames;
 use kernel::{fmt, prelude::*, sync::Arc};
 use net_ceph::{
+    abstractions::data::DataBuf,
     client::Client,
-    osd_client::{Group, IoCtx},
-    proto::cls::rbd::ParentSpec,
+    osd_client::{Group, IoCtx, Params},
+    proto::{
+        cls::rbd::{method, snap_input, ParentSpec, CLASS},
+        error::ProtoError,
+        osd_op::encode_call_input,
+    },
 };
 
 /// The most ancestors an image may have (Linux `drivers/block/rbd.c`, `RBD_MAX_PARENT_CHAIN_LEN`).
-const CHAIN_MAX: usize = 16;
+pub(crate) const CHAIN_MAX: usize = 16;
+
+/// Input of `get_size`: `u64 snapid`.
+const SNAP_INPUT: u32 = 8;
+/// Output of `get_size`: `u8 order`, `u64 size` (Ceph `src/cls/rbd/cls_rbd.cc`, `get_size`).
+const SIZE_OUTPUT: usize = 9;
 
 /// What an image's name is given as when it has none.
 const NO_NAME: &[u8] = b"(unknown)";
@@ -30,9 +40,13 @@ pub(crate) struct Parent {
     pub(crate) image: Arc<ParentImage>,
 }
 
-/// A snapshot that an image was cloned from, open for reading. It never changes.
+/// A snapshot that an image was cloned from, open for reading. What it shows never changes; but it may be flattened, and
+/// then have a parent no longer, or be removed, when its child was flattened. Nobody tells us.
 pub(crate) struct ParentImage {
     spec: Spec,
+    header: Header,
+    // What `fill_confirmation` sends.
+    confirmation: Arc<DataBuf>,
     pool: KVec<u8>,
     // `None`: it has none, or we may not know.
     image: Option<KVec<u8>>,
@@ -52,6 +66,25 @@ impl ParentImage {
     pub(crate) fn parent(&self) -> Option<&Parent> {
         self.parent.as_ref()
     }
+
+    /// Makes `p` ask whether the snapshot is still there: `ENOENT` if not.
+    pub(crate) fn fill_confirmation(&self, p: &mut Params) -> Result {
+        self.header.io().address(p, self.header.object())?;
+        p.max_output = SIZE_OUTPUT;
+        p.push_call(CLASS, method::GET_SIZE, SNAP_INPUT)?;
+        p.data = Some(self.confirmation.cursor());
+        Ok(())
+    }
+}
+
+/// What asks for the size of a snapshot.
+fn confirmation(snap_id: u64) -> Result<Arc<DataBuf>> {
+    let mut call = KVec::new();
+    encode_call_input(CLASS, method::GET_SIZE, &snap_input(snap_id), &mut call)
+        .map_err(ProtoError::to_errno)?;
+    let mut bytes = KVVec::with_capacity(call.len(), GFP_KERNEL)?;
+    bytes.extend_from_slice(&call, GFP_KERNEL)?;
+    DataBuf::new(bytes)
 }
 
 impl Parent {
@@ -152,7 +185,9 @@ impl Begun {
                 // They are for the eye alone.
                 image: image_name(header.io(), &spec.image_id).ok(),
                 snap: header.snap_name(spec.snap_id).ok(),
+                confirmation: confirmation(spec.snap_id)?,
                 spec,
+                header,
                 source,
                 size,
                 parent: None,

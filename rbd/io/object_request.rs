@@ -29,7 +29,7 @@ use super::{
     step::{Action, Event, Scene, Steps},
 };
 use crate::{
-    image::Image,
+    image::{Image, ParentImage},
     object_map::{Entrance, Turn, Waiter},
 };
 use kernel::{
@@ -42,6 +42,7 @@ use kernel::{
 use net_ceph::{
     abstractions::{
         data::DataCursor,
+        errno::ESTALE,
         task::NoIoScope,
         time::{boot_ns, msecs},
     },
@@ -210,6 +211,7 @@ impl ObjectRequest {
                 Scope::Ancestor(_) => false,
             },
             entry: scope.map().map(|map| map.state(extent.object)),
+            ancestor: scope.ancestor().is_some(),
         }
     }
 
@@ -363,13 +365,30 @@ impl ObjectRequest {
         match running.parent_extent(&self.image, whole) {
             Ok((parent, extent, data)) => {
                 let layout = *running.scope.source(&self.image).layout();
+                let ancestor = running.scope.ancestor().cloned();
                 self.put(running);
-                self.start_parent_read(&parent, &layout, &extent, data);
+                self.start_parent_read(
+                    parent.as_ref(),
+                    &layout,
+                    &extent,
+                    data,
+                    ancestor.as_deref(),
+                );
                 None
             }
             Err(e) if whole => Some((running, Event::ParentRead(Err(e)))),
             Err(e) => Some((running, Event::Done(Err(e)))),
         }
+    }
+
+    /// Asks whether `ancestor` is there, while the parent is read: the answer is the end of a part of that, unless this
+    /// fails.
+    pub(super) fn confirm(self: &Arc<Self>, ancestor: &ParentImage) -> Result {
+        self.osd
+            .prepare(self.clone(), |p| ancestor.fill_confirmation(p))?;
+        let osd = self.image.source().data().osd();
+        osd.submit(&self.osd, false)
+            .inspect_err(|_| self.osd.unprepare())
     }
 
     /// The parent was read.
@@ -393,6 +412,14 @@ impl Completion for ObjectRequest {
         let Some(mut running) = running else {
             return;
         };
+        if let Action::ReadParent = running.action {
+            // An ancestor was asked whether it is there.
+            self.put(running);
+            return self.parent_part_ended(match result {
+                Err(ENOENT) => Err(ESTALE),
+                result => result.map(drop),
+            });
+        }
         match (result, running.action) {
             (Ok(got), Action::Send { .. }) => running.got = got,
             (Ok(_), Action::UpdateMap { .. }) => running.applied(),

@@ -13,10 +13,9 @@ use super::{
     plan::{ObjectOp, Want},
     AT_HAND,
 };
-use crate::image::Parent;
+use crate::image::{Parent, ParentImage};
 use kernel::{
     alloc::Flags,
-    fmt,
     prelude::*,
     sync::{
         atomic::{Atomic, Full, Relaxed},
@@ -80,37 +79,58 @@ impl Parts {
 
 impl ObjectRequest {
     /// Reads what `parent` has of our object extent `extent` into `data`, and puts zeroes where it has nothing.
-    /// `layout` is ours. [`parent_was_read`](Self::parent_was_read) is told of the end. Allocates when more
+    /// `layout` is ours. If we are `ancestor` it is asked meanwhile whether we are still there.
+    /// [`parent_was_read`](Self::parent_was_read) is told of the end. Allocates when more
     /// requests are needed than are kept, and may fail with `ENOMEM` then; sleeps on locks.
     pub(super) fn start_parent_read(
+        self: &Arc<Self>,
+        parent: Option<&Parent>,
+        layout: &Layout,
+        extent: &ObjectExtent,
+        mut data: DataCursor,
+        ancestor: Option<&ParentImage>,
+    ) {
+        self.parent.errno.store(0, Relaxed);
+        // It does not end before all has begun.
+        self.parent.parts.store(1, Relaxed);
+        let confirmed = ancestor.map_or(Ok(()), |ancestor| {
+            self.parent.parts.add(1, Relaxed);
+            self.confirm(ancestor)
+                .inspect_err(|_| _ = self.parent.parts.fetch_sub(1, Relaxed))
+        });
+        let result = confirmed.and_then(|()| match parent {
+            Some(parent) => self.read_pieces(parent, layout, extent, data),
+            None => {
+                // No longer than an object.
+                data.zero_fill(extent.length as usize);
+                Ok(())
+            }
+        });
+        let osd = self.image().source().data().osd().clone();
+        self.parent_part_ended(result);
+        osd.flush_submissions();
+    }
+
+    fn read_pieces(
         self: &Arc<Self>,
         parent: &Parent,
         layout: &Layout,
         extent: &ObjectExtent,
         mut data: DataCursor,
-    ) {
-        self.parent.errno.store(0, Relaxed);
-        // It does not end before all has begun.
-        self.parent.parts.store(1, Relaxed);
+    ) -> Result {
         let mut parts = Parts {
             last: None,
             count: 0,
         };
-        let mut result = Ok(());
         for piece in layout.pieces(extent) {
             let (image_offset, length) = (piece.image_offset, piece.length);
             let shows = parent.overlap.saturating_sub(image_offset).min(length);
-            result = self.read_range(parent, image_offset, shows, &data, &mut parts);
-            if result.is_err() {
-                break;
-            }
+            self.read_range(parent, image_offset, shows, &data, &mut parts)?;
             // Neither is longer than an object.
             data.advance(shows as usize);
             data.zero_fill(length.saturating_sub(shows) as usize);
         }
-        let osd = self.image().source().data().osd().clone();
-        self.parent_part_ended(result);
-        osd.flush_submissions();
+        Ok(())
     }
 
     /// Reads a range of the parent image.
@@ -174,16 +194,5 @@ impl ObjectRequest {
             child = child.first_for_parent(GFP_KERNEL)?;
         }
         Ok(())
-    }
-
-    /// Writes what those are doing that read our parent. Says whether there are any.
-    pub(super) fn show_parents(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
-        let mut next = self.parent.first().cloned();
-        let mut any = false;
-        while let Some(part) = next {
-            any |= part.show(f)?;
-            next = part.following();
-        }
-        Ok(any)
     }
 }

@@ -14,6 +14,9 @@
 //!   With snapshots and anything but zeroes to copy, the copy goes below them (deep copy-up), so that
 //!   they keep their content when the parent is detached.
 //! - A discard never copies up: it gives space back, and an object that is not there has none.
+//! - That an ancestor does not have an object counts only if its snapshot is there afterwards, too. When its child was
+//!   flattened it may be removed, and the child's children are not told. What it hid of its own parent would
+//!   show, or zeroes in the place of what was in it. (Neither of those two asks.)
 
 use super::plan::{ObjectOp, Want};
 use kernel::{fmt, prelude::*};
@@ -28,6 +31,8 @@ pub struct Scene {
     pub snaps: bool,
     /// What the object map says, where there is one to be trusted.
     pub entry: Option<ObjectState>,
+    /// It is an ancestor's object, and the ancestor a snapshot that others may remove.
+    pub ancestor: bool,
 }
 
 /// What to do next.
@@ -52,7 +57,8 @@ pub enum Action {
         /// It is to fail as a whole with `ENOENT` if the object does not exist.
         guard: bool,
     },
-    /// Read the request's bytes of the object from the parent, into the request.
+    /// Read the request's bytes of the object from the parent, into the request, and zeroes where it has none.
+    /// Of an ancestor, which may have no parent, also ask if its snapshot is still there: `ESTALE` if not.
     ReadParent,
     /// Read all that the parent has of the object into a buffer.
     ReadWholeParent,
@@ -243,7 +249,7 @@ impl Steps {
 
     fn read_absent(&mut self) -> Action {
         match self.op {
-            ObjectOp::Read { offset, .. } if offset < self.scene.behind => {
+            ObjectOp::Read { offset, .. } if offset < self.scene.behind || self.scene.ancestor => {
                 self.state = State::ReadParent;
                 Action::ReadParent
             }

@@ -256,16 +256,24 @@ impl<U: LockUser> ExclusiveLock<U> {
     }
 
     /// The image has the lock from now on, as others know or will be told: what goes on without it comes to
-    /// its end first. On return it has, unless the mapping ends. Sleeps, for as long as that takes; not from
-    /// a [`LockUser`].
+    /// its end, which [`is_required`](Self::is_required) tells of.
     pub fn require(&self) {
-        if !self.machine.lock().is_free() {
-            return;
+        if self.machine.lock().is_free() {
+            self.notice(Notice::Required);
         }
-        self.notice(Notice::Required);
+    }
+
+    /// Whether the image has got the lock, and I/O goes on without it still.
+    pub fn is_required(&self) -> bool {
+        self.machine.lock().is_fencing()
+    }
+
+    /// Waits until that is not so, or the mapping ends. Sleeps, for as long as that takes; not from a work item of
+    /// the driver's queues.
+    pub fn wait_required(&self) {
         let given_up =
             || self.header.io.group().cancelled().is_some() || self.user.lock().is_none();
-        while self.machine.lock().is_free() && !given_up() {
+        while self.is_required() && !given_up() {
             sleep_ms(LOOK_EVERY);
         }
     }

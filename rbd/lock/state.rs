@@ -196,6 +196,11 @@ impl Machine {
         matches!(self.state, State::Freeing | State::Free | State::Fencing)
     }
 
+    /// Whether it does, though the image has a lock.
+    pub fn is_fencing(&self) -> bool {
+        self.required && self.is_free()
+    }
+
     /// Whether everything that could be done about the end of the mapping was done.
     pub fn has_ended(&self) -> bool {
         self.state == State::Ended

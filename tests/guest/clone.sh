@@ -292,3 +292,48 @@ t_requests_of_ancestors() {
 	both_are c30 c30
 	unmap
 }
+
+# A clone's parent is flattened, and what that was a clone of removed, of which we are not told. What the removed one hid of its own
+# parent does not show, and nothing is copied up from there.
+ancestor_removed() { # REMOVAL OPTIONS
+	local removal=$1
+	parent_of c31p 524288
+	# Objects 0 to 2 of that are hidden, and 3 is another.
+	child_of c31p c31q
+	model_zero 0 196608
+	sync_host "dd if=$PATTERN_HOST bs=64k count=1 skip=99 of=piece status=none
+dd if=piece of=m.c31q bs=64k seek=3 conv=notrunc status=none
+python3 -c \"
+import rados, rbd
+with rados.Rados(conffile='/etc/ceph/ceph.conf') as c, c.open_ioctx('rbd') as io:
+    with rbd.Image(io, 'c31q') as i:
+        i.write_zeroes(0, 3 << 16)
+        i.write(open('piece', 'rb').read(), 3 << 16)
+\"
+rbd snap create --no-progress c31q@base; rbd snap protect c31q@base" || fail 'writing to the image that will go'
+	child_of c31q c31m --image-feature layering --image-feature deep-flatten --rbd-default-clone-format 2
+	sync_host 'rbd snap create --no-progress c31m@base; rbd snap protect c31m@base'
+	child_of c31m c31 --rbd-default-clone-format 2
+	map c31 "${@:2}"
+	eq "$(attr parent | grep -c ^image_name)" 3 'ancestors'
+	sync_host "$removal"
+	device_is c31
+	eq "$(attr parent | grep '^image_name')" 'image_name c31m' 'the ancestors that are left'
+}
+t_ancestor_removed() {
+	[ "$DRIVER" = rust ] || skip 'the C driver shows what the removed image hid'
+	ancestor_removed 'rbd flatten --no-progress c31m; rbd snap unprotect c31q@base; rbd snap rm --no-progress c31q@base; rbd rm --no-progress c31q'
+	put 4096 4096
+	put $((196608 + 4096)) 4096
+	put $((262144 + 4096)) 4096
+	both_are c31 c31
+	unmap
+}
+# From the trash, and without a watch.
+t_ancestor_removed_ro() {
+	[ "$DRIVER" = rust ] || skip 'the C driver shows what the removed image hid'
+	ancestor_removed 'rbd snap unprotect c31q@base; rbd snap rm --no-progress c31q@base
+rbd rm --no-progress --rbd-move-parent-to-trash-on-remove=true c31q; rbd trash ls | grep c31q; rbd flatten --no-progress c31m
+! rbd trash ls | grep c31q' ro
+	unmap
+}

@@ -14,7 +14,16 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 use kernel::{alloc::Flags, prelude::*, sync::Arc};
-use net_ceph::{abstractions::data::DataCursor, proto::striper::ObjectExtent};
+use net_ceph::{
+    abstractions::{data::DataCursor, errno::ESTALE, time::boot_ns},
+    proto::striper::ObjectExtent,
+};
+
+const NSEC_PER_SEC: u64 = 1_000_000_000;
+
+/// How long a request waits, in ns, for ancestors that can be read: librbd may be removing a large image meanwhile,
+/// which its child's header still names.
+const PARENTS_NS: u64 = 300 * NSEC_PER_SEC;
 
 /// Where the state is while nobody handles it: it is large, and passed on a lot, so its memory is used again and again.
 ///
@@ -80,17 +89,18 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// What is to be read from the parent, and where to: the extent of a read, or all that the parent has of
-    /// the object. The extent is one of the child's.
+    /// What is to be read from the parent, should there be one, and where to: the extent of a read, or all that the
+    /// parent has of the object. The extent is one of the child's.
     pub(super) fn parent_extent(
         &mut self,
         image: &Image,
         whole: bool,
-    ) -> Result<(Parent, ObjectExtent, DataCursor)> {
-        let parent = self.scope.parent().ok_or(EIO)?.clone();
+    ) -> Result<(Option<Parent>, ObjectExtent, DataCursor)> {
+        let parent = self.scope.parent().cloned();
         if !whole {
             return Ok((parent, self.extent, self.data.clone().ok_or(EIO)?));
         }
+        let parent = parent.ok_or(EIO)?;
         let layout = self.scope.source(image).layout();
         let object = self.extent.object;
         let extent = ObjectExtent {
@@ -106,7 +116,7 @@ impl Running {
         let copyup = CopyUpBuffer::new(usize::try_from(extent.length)?, data_len)?;
         let room = copyup.parent_room();
         self.copyup = Some(copyup);
-        Ok((parent, extent, room))
+        Ok((Some(parent), extent, room))
     }
 
     /// Begins the steps, with what the map says now.
@@ -128,7 +138,8 @@ impl Running {
         self.steps.next(Event::Restart(scene))
     }
 
-    /// What follows from the answer to the current action; `None`: there is no memory for that. Sleeps.
+    /// What follows from the answer to the current action; `None`: that cannot be said yet, or there is no memory
+    /// for it. Sleeps.
     pub(super) fn answered(&mut self, request: &ObjectRequest, result: Result) -> Option<Action> {
         let event = match self.action {
             // Their OSD has no memory: again.
@@ -157,6 +168,7 @@ impl Running {
                 Event::Done(told)
             }
             _ if self.parent_changed(request) => return Some(self.restart(request)),
+            _ if self.awaits_parents(request, result) => return None,
             Action::ReadWholeParent => Event::ParentRead(match (result, &mut self.copyup) {
                 (Ok(()), Some(copyup)) => Ok(copyup.find_zeroes()),
                 (result, _) => result.and(Err(EIO)),
@@ -176,6 +188,21 @@ impl Running {
             Scope::Image(view) => !view.head.same_parent(&request.image.head()),
             Scope::Ancestor(_) => false,
         }
+    }
+
+    /// Whether an ancestor turned out to be gone, and the image's ancestors have yet to be opened anew. Sleeps.
+    fn awaits_parents(&self, request: &ObjectRequest, result: Result) -> bool {
+        let (Scope::Image(_), Action::ReadParent | Action::ReadWholeParent) =
+            (&self.scope, self.action)
+        else {
+            return false;
+        };
+        let Err(e @ (ESTALE | ENXIO)) = result else {
+            return false;
+        };
+        let failures = request.image.doubt_parents();
+        // If its pool is gone, and it is an ancestor still, that is how it stays.
+        boot_ns().saturating_sub(self.since) < PARENTS_NS && (e == ESTALE || failures == 0)
     }
 
     /// The change of the map that is the current action.
@@ -227,6 +254,8 @@ impl Running {
                 let left = data.remaining();
                 data.zero_fill(left);
             }
+            // The request for whose sake an ancestor was read waits then, and goes on.
+            (_, Err(ESTALE)) if this.scope.ancestor().is_some() => {}
             (_, Err(e)) if !this.me.image.is_aborted() => {
                 pr_warn!(
                     "rbd{}: {} at objno {} {}~{} result {}\n",

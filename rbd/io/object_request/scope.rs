@@ -22,6 +22,14 @@ impl Scope {
         }
     }
 
+    /// The ancestor, if it is one.
+    pub(super) fn ancestor(&self) -> Option<&Arc<ParentImage>> {
+        match self {
+            Self::Image(_) => None,
+            Self::Ancestor(image) => Some(image),
+        }
+    }
+
     /// The object map, if there is one to be used.
     pub(super) fn map(&self) -> Option<&Arc<ImageMap>> {
         match self {

@@ -3,7 +3,8 @@
 //! Object requests as text, for debugfs.
 
 use super::ObjectRequest;
-use kernel::{fmt, prelude::*};
+use crate::image::CHAIN_MAX;
+use kernel::{fmt, prelude::*, sync::Arc};
 use net_ceph::{abstractions::time::boot_ns, proto::striper::ObjectName};
 
 /// Nanoseconds in a millisecond.
@@ -14,6 +15,33 @@ impl ObjectRequest {
     /// milliseconds since it began. A line for each that reads an ancestor for it follows, but not those that are
     /// not kept.
     pub(in super::super) fn show(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
+        if !self.show_line(f)? {
+            return Ok(false);
+        }
+        // Of each generation, who comes next: the stack is not long enough to call ourselves.
+        let mut next: [Option<Arc<Self>>; CHAIN_MAX] = [const { None }; CHAIN_MAX];
+        let mut generation = 0;
+        next[0] = self.parent.first().cloned();
+        loop {
+            let Some(part) = next.get_mut(generation).and_then(Option::take) else {
+                match generation.checked_sub(1) {
+                    Some(nearer) => generation = nearer,
+                    None => return Ok(true),
+                }
+                continue;
+            };
+            let shown = part.show_line(f)?;
+            if let Some(next) = next.get_mut(generation) {
+                *next = part.following();
+            }
+            if let Some(further) = next.get_mut(generation + 1).filter(|_| shown) {
+                *further = part.parent.first().cloned();
+                generation += 1;
+            }
+        }
+    }
+
+    fn show_line(&self, f: &mut fmt::Formatter<'_>) -> Result<bool, fmt::Error> {
         let (name, op, state, since) = {
             let slot = self.running.lock();
             let Some(running) = &slot.running else {
@@ -30,7 +58,6 @@ impl ObjectRequest {
         write!(f, "{name}\t{op:?}\t")?;
         fmt::Display::fmt(&state, f)?;
         writeln!(f, "\t{age} ms")?;
-        self.show_parents(f)?;
         Ok(true)
     }
 }

@@ -38,6 +38,7 @@ const fn scene(behind: u64, snaps: bool, entry: Option<ObjectState>) -> Scene {
         behind,
         snaps,
         entry,
+        ancestor: false,
     }
 }
 
@@ -316,6 +317,21 @@ fn absence_matters_only_to_writes() {
         assert_eq!(run(Want::Write, op, FLAT, &[ABSENT]), [plain(op), fails]);
     }
     assert_eq!(run(Want::Read, READ, FLAT, &[ABSENT]), [plain(READ), WELL]);
+}
+
+#[test]
+fn absence_in_an_ancestor_is_confirmed() {
+    for behind in [0, 512, 4096] {
+        let scene = Scene {
+            ancestor: true,
+            ..scene(behind, false, None)
+        };
+        let confirmed = [plain(READ), Action::ReadParent, WELL];
+        assert_eq!(run(Want::Read, READ, scene, &[ABSENT, OK]), confirmed);
+        let gone = [plain(READ), Action::ReadParent, Action::Finish(Err(ENOENT))];
+        assert_eq!(run(Want::Read, READ, scene, &[ABSENT, ABSENT]), gone);
+        assert_eq!(run(Want::Read, READ, scene, &[OK]), [plain(READ), WELL]);
+    }
 }
 
 #[test]

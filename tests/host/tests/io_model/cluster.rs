@@ -221,6 +221,7 @@ impl Cluster {
                 behind: at.behind(object, parent) as u64 * GRAIN,
                 snaps: false,
                 entry: at.entry(object, snap),
+                ancestor: snap.is_some(),
             };
             let op = ObjectOp::Read {
                 offset: range.start as u64 * GRAIN,

@@ -238,6 +238,7 @@ impl World {
             behind: image.behind(job.object, parent) as u64 * GRAIN,
             snaps: !snapc.snaps.is_empty(),
             entry: image.entry(job.object, job.snap),
+            ancestor: false,
         }
     }
 

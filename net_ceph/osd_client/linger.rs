@@ -36,6 +36,9 @@ pub trait WatchEvents: Send + Sync {
     /// Someone (with this global id) notifies the watchers; to be answered with [`Watch::ack`].
     fn notify(&self, notify_id: u64, notifier: u64, payload: &[u8]);
 
+    /// The watch was renewed: notifications may have been lost.
+    fn renewed(&self);
+
     /// The watch is gone, and notifications may have been lost: it should be dropped and begun anew.
     fn error(&self, err: Error);
 }
@@ -76,6 +79,8 @@ struct Inner {
     /// When the next ping is due, in ns since boot.
     next_ping: u64,
     notices: KVec<Notice>,
+    /// It was renewed, which is to be told, too.
+    renewed: bool,
     /// Why it failed, to be told after those.
     broken: Option<Error>,
 }
@@ -277,10 +282,16 @@ impl Linger {
         }
         match result {
             Ok(_) => {
+                // An OSD waits 5 s or so for who is not connected, and then forgets the notification, not the watch.
+                inner.renewed = inner.state == State::Renewing;
                 inner.state = State::Registered;
                 inner.home = req.answered();
                 inner.next_ping = boot_ns().saturating_add(self.client().tick_ns());
+                let renewed = inner.renewed;
                 drop(inner);
+                if renewed {
+                    self.client().kick_delivery();
+                }
                 // The work item looks whether it was forgotten in the meantime, and pings from now on.
                 self.client().kick(0);
             }
@@ -378,6 +389,11 @@ impl Linger {
                 drop(inner);
                 self.receiver
                     .notify(notice.id, notice.notifier, &notice.payload);
+                continue;
+            }
+            if core::mem::take(&mut inner.renewed) {
+                drop(inner);
+                self.receiver.renewed();
                 continue;
             }
             let Some(e) = inner.broken.take() else {
@@ -510,6 +526,7 @@ impl Inner {
             checked: 0,
             next_ping: 0,
             notices: KVec::new(),
+            renewed: false,
             broken: None,
         }
     }

@@ -151,6 +151,11 @@ impl Image {
         }
     }
 
+    /// We are not told of changes any more, for now: writes might be for snapshots that they do not belong to.
+    fn distrust(&self) {
+        self.trust.store(UNKNOWN, Release);
+    }
+
     /// Whether I/O is under way that goes by what the header said before it was read last, or without the
     /// exclusive lock, which the image has got.
     fn has_old_io(&self) -> bool {

@@ -8,7 +8,8 @@
 //! it was told that it is there. For the same reasons I/O that began before has to end first. If the header cannot be read it is tried
 //! again, and there is no answer until then. A watch that broke (its OSD did not hear from us for long, or
 //! we were shut out for a while) is begun anew, and as changes may have been missed meanwhile the
-//! header is read anew then, too.
+//! header is read anew then, too; and when one was renewed, as notifications get lost while a connection is down.
+//! While we are shut out, and cannot watch, writes are refused.
 
 use super::{header::Header, Image};
 use crate::control::Mapping;
@@ -72,6 +73,8 @@ struct State {
     failing: bool,
     /// The watch is gone.
     broken: bool,
+    /// It could not be begun anew the last time.
+    unwatched: bool,
     /// It is to stay so.
     ending: bool,
 }
@@ -153,26 +156,36 @@ impl Watcher {
     fn watch_again(self: &Arc<Self>, image: &Image) {
         match self.watch(&image.header) {
             Ok(()) => {
-                self.state.lock().stale = true;
+                let mut state = self.state.lock();
+                (state.stale, state.unwatched) = (true, false);
+                drop(state);
                 if let (Some(lock), Some(cookie)) = (image.lock(), self.cookie()) {
                     lock.watch_renewed(cookie);
                 }
             }
             Err(e) => {
-                pr_warn!(
-                    "rbd{}: failed to watch again: {}\n",
-                    image.device(),
-                    e.to_errno()
-                );
-                if may_pass(e) {
+                let before = core::mem::replace(&mut self.state.lock().unwatched, true);
+                if !before {
+                    pr_warn!(
+                        "rbd{}: failed to watch again: {}\n",
+                        image.device(),
+                        e.to_errno()
+                    );
+                }
+                // What we are shut out by may end. Until then changes are missed.
+                let shut_out = e == ESHUTDOWN && !image.is_aborted();
+                if shut_out {
+                    image.distrust();
+                }
+                if may_pass(e) || shut_out {
                     self.state.lock().broken = true;
                     queue(self, RETRY_DELAY);
                 } else {
                     // If the image is gone its header tells.
                     self.state.lock().stale = true;
-                    if let Some(lock) = image.lock() {
-                        lock.watch_failed(e);
-                    }
+                }
+                if let (false, Some(lock)) = (may_pass(e), image.lock()) {
+                    lock.watch_failed(e);
                 }
             }
         }
@@ -288,6 +301,11 @@ impl WatchEvents for Events {
             let _ = state.unanswered.push((notify_id, said), GFP_KERNEL);
         }
         drop(state);
+        queue(&self.0, 0);
+    }
+
+    fn renewed(&self) {
+        self.0.state.lock().stale = true;
         queue(&self.0, 0);
     }
 

@@ -195,3 +195,28 @@ t_removed_while_mapped() {
 	fi
 	unmap || fail "unmap: $ERRNO"
 }
+
+# A client that was shut out for a while, and whose mapping has no lock to lose, writes again when it hears of changes again, and not
+# before.
+t_shut_out_for_a_while() {
+	[ "$DRIVER" = rust ] || skip 'the C driver does not watch again'
+	pattern sn9 4
+	create --size 4M --image-feature layering sn9
+	map sn9
+	dd if="$PATTERN" of="$DEV" bs=1M oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	local addr
+	addr=$(attr client_addr)
+	host "ceph osd blocklist add $addr" || fail 'ceph osd blocklist add'
+	wait_for 90 eval '! dd if=/dev/zero of="$DEV" bs=4k count=1 seek=1023 oflag=direct 2>/run/err' || fail 'a blocklisted client wrote'
+	wait_for 90 eval '[ "$(watchers sn9)" = 0 ]' || fail "watchers of a blocklisted client: $(watchers sn9)"
+	host 'rbd snap create --no-progress sn9@out' || fail 'a snapshot meanwhile'
+	host "ceph osd blocklist rm $addr" || fail 'ceph osd blocklist rm'
+	wait_for 90 dd if=/dev/zero of="$DEV" bs=1M count=4 oflag=direct 2>/run/err || fail "no write after the block list: $(cat /run/err)"
+	eq "$(watchers sn9)" 1 'watchers again'
+	host 'rbd snap create --no-progress sn9@again' || fail 'a snapshot afterwards'
+	dd if="$PATTERN" of="$DEV" bs=1M oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	host "rbd export --no-progress sn9@out - | head -c \$((1023 * 4096)) | cmp - <(head -c \$((1023 * 4096)) $PATTERN_HOST)" ||
+		fail 'the snapshot has what was written after it'
+	host 'rbd export --no-progress sn9@again - | cmp - <(head -c 4M /dev/zero)' || fail 'the later snapshot has something else'
+	unmap
+}

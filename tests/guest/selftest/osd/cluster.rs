@@ -173,6 +173,8 @@ impl WatchEvents for Listener {
         self.heard.complete_all();
     }
 
+    fn renewed(&self) {}
+
     fn error(&self, err: Error) {
         pr_info!("watch: {}\n", err.to_errno());
     }

@@ -163,7 +163,7 @@ impl OsdRequest {
     }
 
     /// The output of the last submission, of requests whose data have no place of their own.
-    pub(super) fn take_output(&self) -> KVVec<u8> {
+    pub fn take_output(&self) -> KVVec<u8> {
         core::mem::take(&mut self.inner.lock().output)
     }
 

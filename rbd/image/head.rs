@@ -92,13 +92,13 @@ impl Head {
                 Some((spec, overlap)) => {
                     let group = header.io().group();
                     let opened = Parent::open(spec, overlap, old, client, group);
-                    Some(opened.map_err(|e| {
+                    opened.map_err(|e| {
                         if refreshes && (e == ENOENT || e == ENXIO) {
                             ESTALE
                         } else {
                             e
                         }
-                    })?)
+                    })?
                 }
                 None => None,
             };

@@ -84,6 +84,8 @@ pub(crate) struct Image {
     history: Mutex<KVec<InUse>>,
     /// What became of the last attempt to read the header.
     trust: Atomic<u32>,
+    /// We were shut out, and are not told of changes.
+    unwatched: Atomic<bool>,
     /// Unless it is mapped read-only.
     lock: Option<Arc<ExclusiveLock<Self>>>,
     /// While it is used. Held for a moment, by every request.
@@ -153,7 +155,13 @@ impl Image {
 
     /// We are not told of changes any more, for now: writes might be for snapshots that they do not belong to.
     fn distrust(&self) {
+        self.unwatched.store(true, Release);
         self.trust.store(UNKNOWN, Release);
+    }
+
+    /// We are told of changes again; the header has to be read.
+    fn is_told_again(&self) {
+        self.unwatched.store(false, Release);
     }
 
     /// Whether I/O is under way that goes by what the header said before it was read last, or without the
@@ -324,18 +332,26 @@ impl Image {
     fn read_header_and(&self, ancestors: Ancestors) -> Result {
         // Whoever is about to use the exclusive lock reads the header, too.
         let _noio = NoIoScope::enter();
+        let read = |old: (&Head, Ancestors)| {
+            let snap_id = self.source.snap_id();
+            Head::read(&self.header, &self.client, snap_id, Some(old))
+        };
+        // That may take long, and refreshes must not wait for it.
+        let reopened = match ancestors {
+            Ancestors::Reopened => {
+                let head = self.head();
+                Some(read((&head, ancestors))?)
+            }
+            Ancestors::Kept => None,
+        };
         let order = self.refreshing.lock();
         let old = self.head();
-        let head = Head::read(
-            &self.header,
-            &self.client,
-            self.source.snap_id(),
-            Some((&old, ancestors)),
-        );
+        let known = reopened.as_ref().unwrap_or(&old);
+        let head = read((known, Ancestors::Kept));
         let head = head.inspect_err(|&e| {
             if e == ENOENT {
                 self.trust.store(REMOVED, Release);
-            } else if ancestors == Ancestors::Kept && !is_passing(e) {
+            } else if reopened.is_none() && !is_passing(e) {
                 self.trust.store(UNKNOWN, Release);
             }
         })?;
@@ -352,7 +368,9 @@ impl Image {
         let replaced = core::mem::replace(&mut *self.head.lock(), head);
         drop(replaced);
         // Whoever sees this sees the new one.
-        self.trust.store(TRUSTED, Release);
+        if !self.unwatched.load(Acquire) {
+            self.trust.store(TRUSTED, Release);
+        }
         if old.size != size {
             if let Some(disk) = &*self.disk.lock() {
                 disk.set(size);

@@ -23,7 +23,6 @@ use kernel::{
     sync::{atomic::Atomic, Arc},
 };
 use net_ceph::{
-    abstractions::task::signal_pending,
     client::Client,
     osd_client::{Group, IoCtx},
     proto::{cls::rbd::feature, osd_op::NOSNAP},
@@ -76,8 +75,6 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     } else {
         Some(Watching::begin(&header, &queues.control).inspect_err(missing)?)
     };
-    // Dropped before the watch is.
-    let unless_killed = UnlessKilled(Some(header.io().clone()));
     let snap_id = match &names.snap {
         Some(name) => header.find_snap(name).inspect_err(missing)?,
         None => NOSNAP,
@@ -134,6 +131,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             refreshing <- new_mutex!(()),
             history <- new_mutex!(KVec::new()),
             trust: Atomic::new(TRUSTED),
+            unwatched: Atomic::new(false),
             reserve <- Reserve::new(),
             reopening,
             disk <- new_mutex!(None),
@@ -148,11 +146,8 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
     if let Some(lock) = &image.lock {
         lock.attach(image.clone());
     }
-    let give_up = |_: &Error| {
-        unless_killed.check();
-        image.close();
-    };
-    image.reserve.fill(&image).inspect_err(give_up)?;
+    let close = |_: &Error| image.close();
+    image.reserve.fill(&image).inspect_err(close)?;
     if let Some(lock) = &image.lock {
         if image.options.exclusive || image.options.lock_on_read {
             lock.acquire_now(image.options.lock_timeout)
@@ -163,7 +158,7 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
                         e.to_errno()
                     );
                 })
-                .inspect_err(give_up)?;
+                .inspect_err(close)?;
         }
     } else if image.is_snapshot() && image.head().parent.is_none() {
         // What is copied up to a snapshot, and when it loses its parent, we would not be told.
@@ -171,28 +166,5 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
             pr_warn!("rbd{}: object map: {}\n", image.device(), e.to_errno());
         }
     }
-    unless_killed.disarm();
     Ok(image)
-}
-
-/// Cancels all requests of an image that is not opened in the end, if that is because whoever maps it was killed, so
-/// that he need not wait for the cluster to undo what was done.
-struct UnlessKilled(Option<IoCtx>);
-
-impl UnlessKilled {
-    fn check(&self) {
-        if let Some(io) = self.0.as_ref().filter(|_| signal_pending()) {
-            io.osd().cancel_group(io.group(), EINTR);
-        }
-    }
-
-    fn disarm(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for UnlessKilled {
-    fn drop(&mut self) {
-        self.check();
-    }
 }

@@ -10,11 +10,11 @@ use super::{
 use crate::control::ParentNames;
 use kernel::{fmt, prelude::*, sync::Arc};
 use net_ceph::{
-    abstractions::data::DataBuf,
+    abstractions::{data::DataBuf, errno::EOPNOTSUPP},
     client::Client,
     osd_client::{Group, IoCtx, Params},
     proto::{
-        cls::rbd::{method, snap_input, ParentSpec, CLASS},
+        cls::rbd::{method, snap_input, ParentSpec, SnapshotInfo, CLASS},
         error::ProtoError,
         osd_op::encode_call_input,
     },
@@ -23,10 +23,10 @@ use net_ceph::{
 /// The most ancestors an image may have (Linux `drivers/block/rbd.c`, `RBD_MAX_PARENT_CHAIN_LEN`).
 pub(crate) const CHAIN_MAX: usize = 16;
 
-/// Input of `get_size`: `u64 snapid`.
+/// Input of the methods that ask about a snapshot: `u64 snapid`.
 const SNAP_INPUT: u32 = 8;
-/// Output of `get_size`: `u8 order`, `u64 size` (Ceph `src/cls/rbd/cls_rbd.cc`, `get_size`).
-const SIZE_OUTPUT: usize = 9;
+/// Longest answer to whether a snapshot is there: names are the longest part.
+const PRESENCE_MAX: usize = 8192;
 
 /// What an image's name is given as when it has none.
 const NO_NAME: &[u8] = b"(unknown)";
@@ -45,8 +45,7 @@ pub(crate) struct Parent {
 pub(crate) struct ParentImage {
     spec: Spec,
     header: Header,
-    // What `fill_confirmation` sends.
-    confirmation: Arc<DataBuf>,
+    presence: Presence,
     pool: KVec<u8>,
     // `None`: it has none, or we may not know.
     image: Option<KVec<u8>>,
@@ -67,29 +66,79 @@ impl ParentImage {
         self.parent.as_ref()
     }
 
-    /// Makes `p` ask whether the snapshot is still there: `ENOENT` if not.
+    /// Makes `p` ask whether the snapshot is still there: to be answered with `ENOENT`, or with what
+    /// [`is_confirmed`](Self::is_confirmed) looks at.
     pub(crate) fn fill_confirmation(&self, p: &mut Params) -> Result {
         self.header.io().address(p, self.header.object())?;
-        p.max_output = SIZE_OUTPUT;
-        p.push_call(CLASS, method::GET_SIZE, SNAP_INPUT)?;
-        p.data = Some(self.confirmation.cursor());
+        p.max_output = PRESENCE_MAX;
+        p.push_call(CLASS, self.presence.method, SNAP_INPUT)?;
+        p.data = Some(self.presence.call.cursor());
         Ok(())
+    }
+
+    /// Whether it is, by the output of that request. `EBADMSG` if it is not understood.
+    pub(crate) fn is_confirmed(&self, output: &[u8]) -> Result<bool> {
+        if self.presence.method == method::GET_SIZE {
+            return Ok(true);
+        }
+        stays(output)
     }
 }
 
-/// What asks for the size of a snapshot.
-fn confirmation(snap_id: u64) -> Result<Arc<DataBuf>> {
-    let mut call = KVec::new();
-    encode_call_input(CLASS, method::GET_SIZE, &snap_input(snap_id), &mut call)
-        .map_err(ProtoError::to_errno)?;
-    let mut bytes = KVVec::with_capacity(call.len(), GFP_KERNEL)?;
-    bytes.extend_from_slice(&call, GFP_KERNEL)?;
-    DataBuf::new(bytes)
+/// How it is asked whether a snapshot is there.
+struct Presence {
+    method: &'static str,
+    call: Arc<DataBuf>,
+}
+
+impl Presence {
+    /// Of the snapshot `snap_id` of the image with this header; `None` if it is going. `ENOENT` if it is not there. May
+    /// sleep.
+    // Keeps its frame off the stack of whoever goes on to other calls.
+    #[inline(never)]
+    fn ask(header: &Header, snap_id: u64) -> Result<Option<Self>> {
+        let input = snap_input(snap_id);
+        let answer = header.io().call(
+            header.object(),
+            CLASS,
+            method::SNAPSHOT_GET,
+            &input,
+            PRESENCE_MAX,
+        );
+        let method = match answer {
+            // Before Ceph 13 a snapshot that goes is not told from one that stays.
+            Err(EOPNOTSUPP) => method::GET_SIZE,
+            answer => {
+                if !stays(&answer?)? {
+                    return Ok(None);
+                }
+                method::SNAPSHOT_GET
+            }
+        };
+        let mut call = KVec::new();
+        encode_call_input(CLASS, method, &input, &mut call).map_err(ProtoError::to_errno)?;
+        let mut bytes = KVVec::with_capacity(call.len(), GFP_KERNEL)?;
+        bytes.extend_from_slice(&call, GFP_KERNEL)?;
+        Ok(Some(Self {
+            method,
+            call: DataBuf::new(bytes)?,
+        }))
+    }
+}
+
+/// Whether a snapshot stays, by the output of `snapshot_get`.
+fn stays(output: &[u8]) -> Result<bool> {
+    let info = SnapshotInfo::decode(output).inspect_err(|e| pr_warn!("{e}\n"));
+    Ok(!info.map_err(ProtoError::to_errno)?.is_going())
 }
 
 impl Parent {
     /// Opens what a header names as its image's parent, and all the ancestors of that, with `overlap` bytes
     /// to be shown; unless `old` is that already. `group` is that of the mapping.
+    ///
+    /// An image whose parent goes needs it no longer: a clone is taken off the list of clones when all that shows is in
+    /// it, and only then the snapshot may go, while the clone's header names it still (Ceph
+    /// `src/librbd/operation/FlattenRequest.cc`). There the ancestors end; `None`: there are none.
     ///
     /// `EINVAL` if there are too many ancestors, `EIO` if a pool does not exist, otherwise as
     /// [`Source::read`], or `ENOENT` for a snapshot that does not exist. May sleep.
@@ -99,9 +148,9 @@ impl Parent {
         old: Option<&Self>,
         client: &Client,
         group: &Arc<Group>,
-    ) -> Result<Self> {
+    ) -> Result<Option<Self>> {
         if let Some(old) = old.filter(|old| old.image.spec.is(&spec)) {
-            return Ok(Self::new(overlap, old.image.clone()));
+            return Ok(Some(Self::new(overlap, old.image.clone())));
         }
         // From the nearest on, as only they know the next; each begun before the one before is done.
         let mut chain = KVec::new();
@@ -111,7 +160,9 @@ impl Parent {
                 pr_warn!("more than {CHAIN_MAX} ancestors\n");
                 return Err(EINVAL);
             }
-            let begun = Begun::open(spec, client, group)?;
+            let Some(begun) = Begun::open(spec, client, group)? else {
+                break;
+            };
             next = begun.parent;
             chain.push((begun.image, overlap), GFP_KERNEL)?;
         }
@@ -120,7 +171,7 @@ impl Parent {
             image.parent = parent;
             parent = Some(Self::new(overlap, Arc::new(image, GFP_KERNEL)?));
         }
-        parent.ok_or(EINVAL)
+        Ok(parent)
     }
 
     fn new(overlap: u64, image: Arc<ParentImage>) -> Self {
@@ -153,10 +204,10 @@ struct Begun {
 }
 
 impl Begun {
-    /// Opens `spec` alone. May sleep.
+    /// Opens `spec` alone; `None` if it is going. May sleep.
     // Keeps its frame off the stack of whoever goes on to other calls.
     #[inline(never)]
-    fn open(spec: Spec, client: &Client, group: &Arc<Group>) -> Result<Self> {
+    fn open(spec: Spec, client: &Client, group: &Arc<Group>) -> Result<Option<Self>> {
         let map = client.osdmap_with_pool(spec.pool, group).map_err(|e| {
             if e != ENOENT {
                 return e;
@@ -179,13 +230,16 @@ impl Begun {
                 Ok((state.size, parent))
             })
             .inspect_err(failed)?;
-        Ok(Self {
+        let Some(presence) = Presence::ask(&header, spec.snap_id).inspect_err(failed)? else {
+            return Ok(None);
+        };
+        Ok(Some(Self {
             image: ParentImage {
                 pool,
                 // They are for the eye alone.
                 image: image_name(header.io(), &spec.image_id).ok(),
                 snap: header.snap_name(spec.snap_id).ok(),
-                confirmation: confirmation(spec.snap_id)?,
+                presence,
                 spec,
                 header,
                 source,
@@ -193,7 +247,7 @@ impl Begun {
                 parent: None,
             },
             parent,
-        })
+        }))
     }
 }
 

@@ -12,7 +12,6 @@
 //! While we are shut out, and cannot watch, writes are refused.
 
 use super::{header::Header, Image};
-use crate::control::Mapping;
 use kernel::{
     impl_has_delayed_work, new_delayed_work, new_mutex,
     prelude::*,
@@ -159,6 +158,7 @@ impl Watcher {
                 let mut state = self.state.lock();
                 (state.stale, state.unwatched) = (true, false);
                 drop(state);
+                image.is_told_again();
                 if let (Some(lock), Some(cookie)) = (image.lock(), self.cookie()) {
                     lock.watch_renewed(cookie);
                 }
@@ -196,7 +196,7 @@ impl Watcher {
         if !core::mem::take(&mut self.state.lock().stale) {
             return;
         }
-        let result = image.refresh();
+        let result = image.read_header();
         let mut state = self.state.lock();
         let failed_before = core::mem::replace(&mut state.failing, result.is_err());
         let Err(e) = result else {

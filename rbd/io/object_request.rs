@@ -157,6 +157,7 @@ impl ObjectRequest {
             snap: 0,
             turn: None,
             since: boot_ns(),
+            doubted: 0,
         });
         self.enter(running, last, false);
     }
@@ -407,18 +408,24 @@ impl ObjectRequest {
 }
 
 impl Completion for ObjectRequest {
-    fn complete(&self, _osd: &Arc<OsdRequest>, result: Result<usize>) {
+    fn complete(&self, osd: &Arc<OsdRequest>, result: Result<usize>) {
         let running = self.take();
         let Some(mut running) = running else {
             return;
         };
         if let Action::ReadParent = running.action {
             // An ancestor was asked whether it is there.
+            let ancestor = running.scope.ancestor().ok_or(EIO);
+            let confirmed = match (ancestor, result) {
+                (Ok(_), Err(ENOENT)) => Err(ESTALE),
+                (Ok(ancestor), Ok(_)) => match ancestor.is_confirmed(&osd.take_output()) {
+                    Ok(false) => Err(ESTALE),
+                    confirmed => confirmed.map(drop),
+                },
+                (ancestor, result) => ancestor.and(result.map(drop)),
+            };
             self.put(running);
-            return self.parent_part_ended(match result {
-                Err(ENOENT) => Err(ESTALE),
-                result => result.map(drop),
-            });
+            return self.parent_part_ended(confirmed);
         }
         match (result, running.action) {
             (Ok(got), Action::Send { .. }) => running.got = got,

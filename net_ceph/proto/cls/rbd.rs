@@ -54,6 +54,9 @@ pub mod method {
     /// On the header: input [`snap_input`](super::snap_input); output
     /// [`decode_string`](super::decode_string) with `MAX_NAME`.
     pub const GET_SNAPSHOT_NAME: &str = "get_snapshot_name";
+    /// On the header: input [`snap_input`](super::snap_input); output [`SnapshotInfo`](super::SnapshotInfo). Fails with
+    /// `-EOPNOTSUPP` before Ceph 13.
+    pub const SNAPSHOT_GET: &str = "snapshot_get";
     /// On the header: input [`snap_input`](super::snap_input); output
     /// [`decode_u64`](super::decode_u64), of `FLAG_*`.
     pub const GET_FLAGS: &str = "get_flags";
@@ -335,6 +338,44 @@ pub fn decode_parent_legacy(output: &[u8]) -> ProtoResult<Option<(ParentSpec<'_>
         snapid,
     };
     Ok((pool != u64::MAX).then_some((spec, overlap)))
+}
+
+/// What there is to know of whether a snapshot is there to stay (Ceph `src/cls/rbd/cls_rbd_types.h`,
+/// `SnapshotInfo`): section 1 of `u64 id`, the namespace (section 1 of `u32 type` and more), `string name`,
+/// `u64 size`, `utime`, `u32 child_count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotInfo {
+    /// Which kind of snapshot it is.
+    pub namespace: u32,
+    /// How many clones of format 2 it has.
+    pub children: u32,
+}
+
+impl SnapshotInfo {
+    /// It was removed but for its clones (`SNAPSHOT_NAMESPACE_TYPE_TRASH`).
+    const TRASH: u32 = 2;
+
+    /// Reads it.
+    pub fn decode(bytes: &[u8]) -> ProtoResult<Self> {
+        let step = "snapshot info";
+        let (_, mut d) = Decoder::new(bytes).section(1, step)?;
+        d.u64(step)?;
+        let (_, mut kind) = d.section(1, step)?;
+        let namespace = kind.u32(step)?;
+        d.skip_blob(step)?;
+        d.skip(16, step)?;
+        let children = d.u32(step)?;
+        Ok(Self {
+            namespace,
+            children,
+        })
+    }
+
+    /// Whether it is being removed: librbd puts a snapshot into the trash before it gives up what is in it (Ceph
+    /// `src/librbd/operation/SnapshotRemoveRequest.cc`).
+    pub fn is_going(&self) -> bool {
+        self.namespace == Self::TRASH && self.children == 0
+    }
 }
 
 /// What of an image, or of a snapshot of it, changes together.

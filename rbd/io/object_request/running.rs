@@ -86,6 +86,8 @@ pub(super) struct Running {
     pub(super) turn: Option<Turn<Arc<ObjectRequest>>>,
     /// When it began, in ns since boot.
     pub(super) since: u64,
+    /// When an ancestor turned out to be gone first; 0: none did.
+    pub(super) doubted: u64,
 }
 
 impl Running {
@@ -134,6 +136,7 @@ impl Running {
         }
         self.copyup = None;
         self.snap = 0;
+        self.doubted = 0;
         let scene = request.scene(&self.scope, &self.extent);
         self.steps.next(Event::Restart(scene))
     }
@@ -141,6 +144,17 @@ impl Running {
     /// What follows from the answer to the current action; `None`: that cannot be said yet, or there is no memory
     /// for it. Sleeps.
     pub(super) fn answered(&mut self, request: &ObjectRequest, result: Result) -> Option<Action> {
+        if !matches!(
+            self.action,
+            Action::UpdateMap { .. } | Action::UpdateSnapMaps
+        ) {
+            if self.parent_changed(request) {
+                return Some(self.restart(request));
+            }
+            if self.awaits_parents(request, result) {
+                return None;
+            }
+        }
         let event = match self.action {
             // Their OSD has no memory: again.
             Action::UpdateMap { .. } | Action::UpdateSnapMaps if result == Err(ENOMEM) => {
@@ -167,8 +181,6 @@ impl Running {
                 }
                 Event::Done(told)
             }
-            _ if self.parent_changed(request) => return Some(self.restart(request)),
-            _ if self.awaits_parents(request, result) => return None,
             Action::ReadWholeParent => Event::ParentRead(match (result, &mut self.copyup) {
                 (Ok(()), Some(copyup)) => Ok(copyup.find_zeroes()),
                 (result, _) => result.and(Err(EIO)),
@@ -191,7 +203,7 @@ impl Running {
     }
 
     /// Whether an ancestor turned out to be gone, and the image's ancestors have yet to be opened anew. Sleeps.
-    fn awaits_parents(&self, request: &ObjectRequest, result: Result) -> bool {
+    fn awaits_parents(&mut self, request: &ObjectRequest, result: Result) -> bool {
         let (Scope::Image(_), Action::ReadParent | Action::ReadWholeParent) =
             (&self.scope, self.action)
         else {
@@ -202,7 +214,11 @@ impl Running {
         };
         let failures = request.image.doubt_parents();
         // If its pool is gone, and it is an ancestor still, that is how it stays.
-        boot_ns().saturating_sub(self.since) < PARENTS_NS && (e == ESTALE || failures == 0)
+        let now = boot_ns();
+        if self.doubted == 0 {
+            self.doubted = now;
+        }
+        now.saturating_sub(self.doubted) < PARENTS_NS && (e == ESTALE || failures == 0)
     }
 
     /// The change of the map that is the current action.

@@ -9,7 +9,7 @@ use ceph_proto_host::lock::owner::{Found, LockCookie};
 use ceph_proto_host::proto::cls::lock::LockInfo;
 use ceph_proto_host::proto::cls::rbd::{
     decode_parent_legacy, decode_parent_overlap, decode_string, decode_timestamp, decode_u64,
-    Features, ImageSize, ImageState, ParentSpec, SnapContextReply, Striping,
+    Features, ImageSize, ImageState, ParentSpec, SnapContextReply, SnapshotInfo, Striping,
 };
 use ceph_proto_host::proto::cls::rbd_notify::{decode_response, encode_response, Notification};
 use ceph_proto_host::proto::striper::Layout;
@@ -33,6 +33,7 @@ fuzz_target!(Budget::DECODER, |data| {
     let _ = decode_parent_overlap(data);
     let _ = decode_parent_legacy(data);
     let _ = ImageState::decode(data);
+    let _ = SnapshotInfo::decode(data);
     let _ = ImageState::decode_legacy(data);
     if let Ok(info) = LockInfo::decode(data) {
         let lockers = info.lockers().count();

@@ -57,6 +57,21 @@ fn the_header_of_a_real_image() {
 }
 
 #[test]
+fn snapshots_that_stay_and_go() {
+    let stays = rbd::SnapshotInfo::decode(vector!("rbd_snapshot_get")).unwrap();
+    assert_eq!((stays.namespace, stays.children), (0, 1));
+    assert!(!stays.is_going());
+    let goes = rbd::SnapshotInfo::decode(vector!("rbd_snapshot_get_removed")).unwrap();
+    assert_eq!((goes.namespace, goes.children), (2, 0));
+    assert!(goes.is_going());
+    let linked = rbd::SnapshotInfo {
+        children: 1,
+        ..goes
+    };
+    assert!(!linked.is_going());
+}
+
+#[test]
 fn a_parent() {
     let output = b"\x01\x01\x1d\0\0\0\x03\0\0\0\0\0\0\0\x02\0\0\0ns\x03\0\0\0abc\x07\0\0\0\0\0\0\0";
     let expected = rbd::ParentSpec {

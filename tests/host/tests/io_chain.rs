@@ -42,10 +42,12 @@ struct Chain {
     flat: Vec<bool>,
     /// Whether its header names a parent.
     linked: Vec<bool>,
-    /// Whether its header names the snapshot that its child was made from.
-    there: Vec<bool>,
-    /// Whether its objects are there.
+    /// Whether the snapshot that its child was made from is in the trash, without clones.
+    going: Vec<bool>,
+    /// Whether what is in that is there.
     kept: Vec<bool>,
+    /// Whether its header names the snapshot.
+    there: Vec<bool>,
     /// Which images have a parent, as far as the reader knows.
     known: Vec<bool>,
     parts: Vec<(Part, Steps, Action)>,
@@ -58,8 +60,9 @@ impl Chain {
         let mut chain = Self {
             contents: contents.clone(),
             flat: vec![false; n],
-            there: vec![true; n],
+            going: vec![false; n],
             kept: vec![true; n],
+            there: vec![true; n],
             known: linked.clone(),
             linked,
             parts: Vec::new(),
@@ -75,12 +78,13 @@ impl Chain {
             contents,
             flat,
             linked,
-            there,
+            going,
             kept,
+            there,
             known,
             ..
         } = self;
-        format!("{contents:?}{flat:?}{linked:?}{there:?}{kept:?}{known:?}{parts:?}")
+        format!("{contents:?}{flat:?}{linked:?}{going:?}{kept:?}{there:?}{known:?}{parts:?}")
     }
 
     fn begin(&mut self, image: usize) {
@@ -120,7 +124,7 @@ impl Chain {
         };
         for k in 0..self.contents.len() {
             let parent = k + 1;
-            if self.linked[k] && !self.flat[k] && self.there[k] {
+            if self.linked[k] && !self.flat[k] && !self.going[k] {
                 // Nothing is made of zeroes.
                 may(&|c| {
                     c.contents[k] = c.contents[k].or(Some(c.shows(k)).filter(|v| *v != 0));
@@ -134,28 +138,34 @@ impl Chain {
             if self.linked[k] {
                 may(&|c| c.linked[k] = false);
             }
-            if self.there[parent] {
-                may(&|c| c.there[parent] = false);
+            if !self.going[parent] {
+                may(&|c| c.going[parent] = true);
             } else if self.kept[parent] {
                 may(&|c| {
                     c.kept[parent] = false;
                     c.contents[parent] = None;
                 });
+            } else if self.there[parent] {
+                may(&|c| c.there[parent] = false);
             }
         }
         next
     }
 
-    /// The chain as the headers tell of it; `None` while one names a parent that is gone.
+    /// The chain as the headers tell of it, to the first parent that goes; `None` while one names a parent that is gone.
     fn opened(&self) -> Option<Vec<bool>> {
         let mut known = vec![false; self.contents.len()];
         let mut image = 0;
         while self.linked[image] {
-            known[image] = true;
-            image += 1;
-            if !self.there[image] {
+            let parent = image + 1;
+            if !self.there[parent] {
                 return None;
             }
+            if self.going[parent] {
+                break;
+            }
+            known[image] = true;
+            image = parent;
         }
         Some(known)
     }
@@ -180,8 +190,9 @@ impl Chain {
                     if below.there.is_none() && self.parts[waiting].2 == Action::ReadParent {
                         let mut chain = self.clone();
                         let image = below.image;
-                        chain.parts[waiting].0.there =
-                            Some(image == 0 || !asks || chain.there[image]);
+                        chain.parts[waiting].0.there = Some(
+                            image == 0 || !asks || (chain.there[image] && !chain.going[image]),
+                        );
                         ways.push((chain, None));
                     }
                 }

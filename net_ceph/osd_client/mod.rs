@@ -367,7 +367,10 @@ impl OsdClient {
                 session = match self.open_session(map.map(), osd) {
                     Ok(session) => Some(session),
                     Err(e) => {
-                        pr_warn!("osd{}: cannot connect: {}\n", osd, e.to_errno());
+                        // Memory will be there sooner or later.
+                        if e != ENOMEM {
+                            pr_warn!("osd{}: cannot connect: {}\n", osd, e.to_errno());
+                        }
                         return self.wait(req, Why::Memory, epoch, open);
                     }
                 };

@@ -51,11 +51,16 @@ impl Image {
         self.open_object_map()
     }
 
-    /// The lock is about to be released, and no I/O is under way. Sleeps.
-    pub(crate) fn lock_releasing(&self) {
+    /// The lock is about to be released, and no I/O is under way. Unless it is `sure` that the lock is ours the map's
+    /// may be that of another mapping of our client by now. Sleeps.
+    pub(crate) fn lock_releasing(&self, sure: bool) {
         let map = self.object_map.lock().take();
         if let Some(map) = map {
-            map.close();
+            if sure {
+                map.close();
+            } else {
+                map.distrust();
+            }
         }
     }
 

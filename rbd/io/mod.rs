@@ -205,8 +205,8 @@ impl LockUser for Image {
         self.lock_acquired()
     }
 
-    fn releasing(&self) {
-        self.lock_releasing();
+    fn releasing(&self, sure: bool) {
+        self.lock_releasing(sure);
     }
 }
 

@@ -67,7 +67,7 @@ pub trait LockUser: Send + Sync + 'static {
 
     /// The lock is about to be released, and there is no [`Pass`] any more: lets go of what it
     /// protects. Not called if [`acquired`](Self::acquired) failed. Sleeps, for a bounded time.
-    fn releasing(&self);
+    fn releasing(&self, sure: bool);
 }
 
 /// What a lock is made of.
@@ -429,7 +429,7 @@ impl<U: LockUser> ExclusiveLock<U> {
             Action::Unlock(handle) => header.unlock(handle),
             Action::Prepare => user.acquired(),
             Action::Conclude => {
-                user.releasing();
+                user.releasing(!self.machine.lock().is_unsure());
                 Ok(())
             }
         };

@@ -206,6 +206,11 @@ impl Machine {
         self.state == State::Ended
     }
 
+    /// Whether the lock that is about to be released may be another's by now.
+    pub fn is_unsure(&self) -> bool {
+        matches!(self.state, State::Concluding(Why::Unsure))
+    }
+
     /// A word for the state.
     pub fn state_name(&self) -> &'static str {
         match self.state {
@@ -235,7 +240,13 @@ impl Machine {
         match notice {
             Notice::Heard(n) => return self.heard(n),
             Notice::WatchLost => self.watch = None,
-            Notice::Watching(handle) => self.watch = Some(handle),
+            Notice::Watching(handle) => {
+                self.watch = Some(handle);
+                // We were shut out, and had no lock that others may have broken meanwhile.
+                if !self.owns() {
+                    self.gone.take_if(|e| e.to_errno() == errno::ESHUTDOWN);
+                }
+            }
             Notice::Required => self.required = true,
             Notice::Gone(e) => self.gone = self.gone.or(Some(e)),
             Notice::End(e) => self.ending = self.ending.or(Some(e)),

@@ -82,6 +82,8 @@ struct Known {
     prepared: bool,
     open: bool,
     gone: bool,
+    /// Not because of the block list.
+    for_good: bool,
     ending: bool,
     watch: Option<u64>,
     wanted: bool,
@@ -139,7 +141,15 @@ impl Known {
             Done::Asked(r) => r.err(),
         };
         let shut_out = error.is_some_and(|e| e.to_errno() == -108);
-        self.gone |= shut_out && action != Action::Conclude;
+        if shut_out && action != Action::Conclude {
+            self.go(false);
+        }
+    }
+
+    fn go(&mut self, for_good: bool) {
+        // The first reason counts.
+        self.for_good |= for_good && !self.gone;
+        self.gone = true;
     }
 
     fn notice(&mut self, machine: &mut Machine, i: &mut Input<'_>) {
@@ -161,8 +171,12 @@ impl Known {
         };
         match notice {
             Notice::WatchLost => self.watch = None,
-            Notice::Watching(handle) => self.watch = Some(handle),
-            Notice::Gone(_) => self.gone = true,
+            Notice::Watching(handle) => {
+                self.watch = Some(handle);
+                // There was no lock to lose.
+                self.gone &= machine.owns() || self.for_good;
+            }
+            Notice::Gone(e) => self.go(e.to_errno() != -108),
             Notice::End(_) => self.ending = true,
             Notice::Heard(_) | Notice::Required => {}
         }

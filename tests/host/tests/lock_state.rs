@@ -151,7 +151,11 @@ impl Node {
     fn notice(&mut self, notice: Notice) {
         match notice {
             Notice::WatchLost => self.watch = None,
-            Notice::Watching(handle) => self.watch = Some(handle),
+            Notice::Watching(handle) => {
+                self.watch = Some(handle);
+                // There was no lock to lose.
+                self.gone &= self.locked;
+            }
             Notice::Gone(_) => self.gone = true,
             Notice::End(_) => self.ending = true,
             Notice::Required => self.required = true,

@@ -311,7 +311,7 @@ with rados.Rados(conffile='/etc/ceph/ceph.conf') as c, c.open_ioctx('rbd') as io
         i.write(open('piece', 'rb').read(), 3 << 16)
 \"
 rbd snap create --no-progress c31q@base; rbd snap protect c31q@base
-rbd bench --no-progress --io-type write --io-size 64K --io-total 128K --io-pattern seq c31q >/dev/null" || fail 'writing to the image that will go'
+rbd bench --io-type write --io-size 64K --io-total 128K --io-pattern seq c31q >/dev/null" || fail 'writing to the image that will go'
 	child_of c31q c31m --image-feature layering --image-feature deep-flatten --rbd-default-clone-format 2
 	sync_host 'rbd snap create --no-progress c31m@base; rbd snap protect c31m@base'
 	child_of c31m c31 --rbd-default-clone-format 2

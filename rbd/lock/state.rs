@@ -242,8 +242,8 @@ impl Machine {
             Notice::WatchLost => self.watch = None,
             Notice::Watching(handle) => {
                 self.watch = Some(handle);
-                // We were shut out, and had no lock that others may have broken meanwhile.
-                if !self.owns() {
+                // We were shut out, and never had the lock, which others may have broken meanwhile.
+                if !self.had {
                     self.gone.take_if(|e| e.to_errno() == errno::ESHUTDOWN);
                 }
             }

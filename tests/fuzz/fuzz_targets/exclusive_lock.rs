@@ -79,6 +79,7 @@ fn answer(action: Action, i: &mut Input<'_>) -> Option<Done> {
 #[derive(Default, Debug)]
 struct Known {
     locked: bool,
+    had: bool,
     prepared: bool,
     open: bool,
     gone: bool,
@@ -128,6 +129,7 @@ impl Known {
         match (action, done) {
             (Action::Lock(_), Done::Result(r)) => {
                 self.locked = r.is_ok() || r == Err(Error::from_errno(-17));
+                self.had |= self.locked;
             }
             (Action::Prepare, Done::Result(r)) => self.prepared = r.is_ok(),
             (Action::Conclude, _) => self.prepared = false,
@@ -174,7 +176,7 @@ impl Known {
             Notice::Watching(handle) => {
                 self.watch = Some(handle);
                 // There was no lock to lose.
-                self.gone &= machine.owns() || self.for_good;
+                self.gone &= self.had || self.for_good;
             }
             Notice::Gone(e) => self.go(e.to_errno() != -108),
             Notice::End(_) => self.ending = true,

@@ -45,6 +45,7 @@ struct Node {
     watch: Option<u64>,
     /// The lock op succeeded, the unlock op was not done.
     locked: bool,
+    had: bool,
     prepared: bool,
     open: bool,
     gone: bool,
@@ -59,6 +60,7 @@ impl Node {
             pending: None,
             watch: Some(1),
             locked: false,
+            had: false,
             prepared: false,
             open: false,
             gone: false,
@@ -127,7 +129,9 @@ impl Node {
             panic!("{self:?}");
         };
         match (action, done) {
-            (Action::Lock(_), Done::Result(Ok(()) | Err(EEXIST))) => self.locked = true,
+            (Action::Lock(_), Done::Result(Ok(()) | Err(EEXIST))) => {
+                (self.locked, self.had) = (true, true);
+            }
             (Action::Prepare, Done::Result(Ok(()))) => self.prepared = true,
             (Action::Conclude, _) => self.prepared = false,
             (Action::Unlock(_), _) => self.locked = false,
@@ -154,7 +158,7 @@ impl Node {
             Notice::Watching(handle) => {
                 self.watch = Some(handle);
                 // There was no lock to lose.
-                self.gone &= self.locked;
+                self.gone &= self.had;
             }
             Notice::Gone(_) => self.gone = true,
             Notice::End(_) => self.ending = true,

@@ -200,6 +200,8 @@ impl AuthClient {
                         self.global_id = global_id;
                     }
                     GET_PRINCIPAL_SESSION_KEY => {
+                        // A reply that failed half-way may have left a ticket, and no number.
+                        check_global_id(self.global_id)?;
                         let key = self.auth_key()?;
                         self.tickets
                             .take_reply(crypto, &key, self.services, &mut d, now)?;

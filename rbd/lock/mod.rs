@@ -66,7 +66,8 @@ pub trait LockUser: Send + Sync + 'static {
     fn acquired(&self) -> Result;
 
     /// The lock is about to be released, and there is no [`Pass`] any more: lets go of what it
-    /// protects. Not called if [`acquired`](Self::acquired) failed. Sleeps, for a bounded time.
+    /// protects. Not called if [`acquired`](Self::acquired) failed. Unless it is `sure`, the lock may be that of
+    /// another mapping by now, and what it protects, too. Sleeps, for a bounded time.
     fn releasing(&self, sure: bool);
 }
 

@@ -475,6 +475,13 @@ impl DataBuf {
         Ok(Arc::new(Self { bytes, start }, GFP_KERNEL)?)
     }
 
+    /// A buffer with a copy of `bytes`. May sleep.
+    pub fn copy_of(bytes: &[u8]) -> Result<Arc<Self>> {
+        let mut copy = KVVec::with_capacity(bytes.len(), GFP_KERNEL)?;
+        copy.extend_from_slice(bytes, GFP_KERNEL)?;
+        Self::new(copy)
+    }
+
     /// A buffer of `len` zero bytes.
     pub fn zeroed(len: usize) -> Result<Arc<Self>> {
         Self::new(KVVec::from_elem(0, len, GFP_KERNEL)?)

@@ -10,8 +10,8 @@ use super::io_ctx::IoCtx;
 use super::name::NameBuf;
 use super::params::Params;
 use super::request::{Completion, OsdRequest};
-use super::sync_call::copy;
 use super::OsdClient;
+use crate::abstractions::data::DataBuf;
 use crate::abstractions::errno::{ECANCELED, ENOTCONN};
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::boot_ns;
@@ -143,7 +143,7 @@ impl Watch {
         let mut payload = KVec::new();
         encode_notify_ack(notify_id, linger.cookie, answer, &mut payload)
             .map_err(ProtoError::to_errno)?;
-        let data = copy(&payload)?;
+        let data = DataBuf::copy_of(&payload)?;
         let input_len = u32::try_from(payload.len())?;
         let req = linger.io.request()?;
         req.prepare(Arc::new(Ignore, GFP_KERNEL)?, |p| {

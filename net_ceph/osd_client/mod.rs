@@ -46,9 +46,8 @@ pub use io_ctx::IoCtx;
 pub use linger::{Watch, WatchEvents};
 pub use name::NameBuf;
 pub use notify::Replies;
-pub use params::{Params, Snapshots, MAX_OPS};
+pub use params::{ClassCall, Params, Snapshots, MAX_OPS};
 pub use request::{Completion, OsdRequest};
-pub use sync_call::ClassCall;
 pub use waiting::ExpectedRequests;
 
 use crate::abstractions::errno::ESHUTDOWN;

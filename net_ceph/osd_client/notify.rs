@@ -9,8 +9,8 @@
 use super::group::Group;
 use super::io_ctx::IoCtx;
 use super::name::NameBuf;
-use super::sync_call::copy;
 use super::OsdClient;
+use crate::abstractions::data::DataBuf;
 use crate::abstractions::task::NoIoScope;
 use crate::abstractions::time::{boot_ns, msecs};
 use crate::abstractions::wait::Event;
@@ -218,7 +218,7 @@ impl IoCtx {
         let mut input = KVec::new();
         encode_notify(timeout_s, payload, &mut input).map_err(ProtoError::to_errno)?;
         let input_len = u32::try_from(input.len())?;
-        let data = copy(&input)?;
+        let data = DataBuf::copy_of(&input)?;
         let req = self.request()?;
         self.run_until(&req, left(deadline)?, |p| {
             self.address(p, object)?;

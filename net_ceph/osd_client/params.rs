@@ -3,16 +3,27 @@
 //! What a request asks for.
 
 use super::name::NameBuf;
-use crate::abstractions::data::DataCursor;
+use crate::abstractions::data::{DataBuf, DataCursor};
 use crate::abstractions::time::wall_time;
-use crate::proto::error::ProtoResult;
+use crate::proto::error::{ProtoError, ProtoResult};
 use crate::proto::osd_op::op::WatchOp;
-use crate::proto::osd_op::{flags, Op, OsdOp, NOSNAP};
+use crate::proto::osd_op::{encode_call_input, flags, Op, OsdOp, NOSNAP};
 use crate::proto::types::Timespec;
 use kernel::{prelude::*, sync::Arc};
 
 /// Most operations in a request: a hint, a guard, a class call and an operation of a copy-up.
 pub const MAX_OPS: usize = 4;
+
+/// A call of a method of an object class.
+#[derive(Clone, Copy)]
+pub struct ClassCall<'a> {
+    /// Name of the class.
+    pub class: &'static str,
+    /// Name of the method.
+    pub method: &'static str,
+    /// What the method is given.
+    pub input: &'a [u8],
+}
 
 /// The snapshots a write must preserve; shared by the requests of an image.
 pub struct Snapshots {
@@ -118,6 +129,19 @@ impl Params {
             method,
             input_len,
         })
+    }
+
+    /// Adds calls of class methods, which are the request's only operations with [`data`](Self::data), and
+    /// their inputs. Errors as with [`push_call`](Self::push_call), or `ENOMEM`. May sleep.
+    pub fn push_calls(&mut self, calls: &[ClassCall<'_>]) -> Result {
+        let mut data = KVec::new();
+        for call in calls {
+            self.push_call(call.class, call.method, u32::try_from(call.input.len())?)?;
+            encode_call_input(call.class, call.method, call.input, &mut data)
+                .map_err(ProtoError::to_errno)?;
+        }
+        self.data = Some(DataBuf::copy_of(&data)?.cursor());
+        Ok(())
     }
 
     /// Has writes leave the time it is now.

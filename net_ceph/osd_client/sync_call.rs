@@ -4,13 +4,12 @@
 //! the wait (`EINTR`), and so does the end of their group.
 
 use super::io_ctx::IoCtx;
-use super::params::Params;
+use super::params::{ClassCall, Params};
 use super::request::{Completion, OsdRequest};
-use crate::abstractions::data::DataBuf;
 use crate::abstractions::time::patience;
 use crate::abstractions::wait::Event;
 use crate::proto::error::ProtoError;
-use crate::proto::osd_op::{encode_call_input, flags, Op};
+use crate::proto::osd_op::{flags, Op};
 use crate::proto::wire::Decoder;
 use kernel::{
     new_mutex,
@@ -21,17 +20,6 @@ use kernel::{
 
 /// Longest read.
 const READ_MAX: usize = 1 << 20;
-
-/// A call of a method of an object class.
-#[derive(Clone, Copy)]
-pub struct ClassCall<'a> {
-    /// Name of the class.
-    pub class: &'static str,
-    /// Name of the method.
-    pub method: &'static str,
-    /// What the method is given.
-    pub input: &'a [u8],
-}
 
 /// A caller who waits.
 #[pin_data]
@@ -81,8 +69,9 @@ impl IoCtx {
         max_output: usize,
     ) -> Result<KVVec<u8>> {
         self.run(|p| {
+            self.address(p, object)?;
             p.max_output = max_output;
-            self.fill_calls(p, object, calls)
+            p.push_calls(calls)
         })
     }
 
@@ -101,22 +90,11 @@ impl IoCtx {
     fn call_write_with(&self, object: &[u8], calls: &[ClassCall<'_>], flags: u32) -> Result {
         let req = self.request()?;
         self.run_with(&req, |p| {
+            self.address(p, object)?;
             p.flags = flags;
             p.set_mtime();
-            self.fill_calls(p, object, calls)
+            p.push_calls(calls)
         })?;
-        Ok(())
-    }
-
-    fn fill_calls(&self, p: &mut Params, object: &[u8], calls: &[ClassCall<'_>]) -> Result {
-        self.address(p, object)?;
-        let mut payload = KVec::new();
-        for call in calls {
-            p.push_call(call.class, call.method, u32::try_from(call.input.len())?)?;
-            encode_call_input(call.class, call.method, call.input, &mut payload)
-                .map_err(ProtoError::to_errno)?;
-        }
-        p.data = Some(copy(&payload)?.cursor());
         Ok(())
     }
 
@@ -224,11 +202,4 @@ impl IoCtx {
         let result = waiter.result.lock().take();
         result.unwrap_or(Err(EIO))
     }
-}
-
-/// A copy that cursors can stand in.
-pub(super) fn copy(bytes: &[u8]) -> Result<Arc<DataBuf>> {
-    let mut copy = KVVec::with_capacity(bytes.len(), GFP_KERNEL)?;
-    copy.extend_from_slice(bytes, GFP_KERNEL)?;
-    DataBuf::new(copy)
 }

@@ -117,11 +117,9 @@ impl Presence {
         };
         let mut call = KVec::new();
         encode_call_input(CLASS, method, &input, &mut call).map_err(ProtoError::to_errno)?;
-        let mut bytes = KVVec::with_capacity(call.len(), GFP_KERNEL)?;
-        bytes.extend_from_slice(&call, GFP_KERNEL)?;
         Ok(Some(Self {
             method,
-            call: DataBuf::new(bytes)?,
+            call: DataBuf::copy_of(&call)?,
         }))
     }
 }

@@ -36,10 +36,7 @@ use kernel::{
     },
 };
 use net_ceph::{
-    abstractions::{
-        data::DataBuf,
-        errno::{EDQUOT, ESHUTDOWN},
-    },
+    abstractions::errno::{EDQUOT, ESHUTDOWN},
     osd_client::{ClassCall, IoCtx, Params},
     proto::{
         cls::{
@@ -50,7 +47,7 @@ use net_ceph::{
             rbd::{self, decode_u64, snap_input, FLAG_FAST_DIFF_INVALID, FLAG_OBJECT_MAP_INVALID},
         },
         error::ProtoError,
-        osd_op::{encode_call_input, flags, NOSNAP},
+        osd_op::{flags, NOSNAP},
     },
 };
 use turns::{Claim, Room, Turns};
@@ -335,7 +332,7 @@ impl fmt::Display for Shown<'_> {
     }
 }
 
-/// Fills in a request that changes an entry of the map `name`, if what `assertion` says holds. Allocates.
+/// Fills in a request that changes an entry of the map `name`, if what `assertion` says holds. May sleep.
 fn update_request(
     io: &IoCtx,
     p: &mut Params,
@@ -346,17 +343,22 @@ fn update_request(
     io.address(p, name)?;
     p.flags |= flags::WRITE;
     p.set_mtime();
-    let assertion = assertion.map(|input| (lock::CLASS, lock::method::ASSERT_LOCKED, input));
-    let update = (rbd::CLASS, method::UPDATE, input);
-    let mut data = KVec::new();
-    for (class, method, input) in [assertion, Some(update)].into_iter().flatten() {
-        p.push_call(class, method, u32::try_from(input.len())?)?;
-        encode_call_input(class, method, input, &mut data).map_err(ProtoError::to_errno)?;
+    let update = ClassCall {
+        class: rbd::CLASS,
+        method: method::UPDATE,
+        input,
+    };
+    match assertion {
+        Some(input) => {
+            let assertion = ClassCall {
+                class: lock::CLASS,
+                method: lock::method::ASSERT_LOCKED,
+                input,
+            };
+            p.push_calls(&[assertion, update])
+        }
+        None => p.push_calls(&[update]),
     }
-    let mut bytes = KVVec::with_capacity(data.len(), GFP_KERNEL)?;
-    bytes.extend_from_slice(&data, GFP_KERNEL)?;
-    p.data = Some(DataBuf::new(bytes)?.cursor());
-    Ok(())
 }
 
 /// Flags that mean that a map is invalid.

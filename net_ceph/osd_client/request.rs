@@ -18,7 +18,7 @@ use crate::abstractions::task::NoIoScope;
 use crate::messenger::{DataTarget, OutParts, Outgoing, COPY_MAX};
 use crate::proto::error::ProtoError;
 use crate::proto::msg::PRIO_DEFAULT;
-use crate::proto::osd_op::{flags, HObject, Locator, Op, OsdOpRequest, SnapContext, SpgId};
+use crate::proto::osd_op::{flags, HObject, Locator, Op, OsdOpRequest, SnapContext, SpgId, NOSNAP};
 use crate::proto::osdmap::{map_flag, OsdMap, Pool};
 use crate::proto::types::Timespec;
 use kernel::{
@@ -216,7 +216,8 @@ impl OsdRequest {
         map.has_flag(map_flag::PAUSERD) || inner.is_write() && is_full()
     }
 
-    /// Whether `object`'s request is held back by `f`, which says so of a group and an object.
+    /// Whether `object`'s request is held back by `f`, which says so of a group and an object. Ranges are of heads, whatever
+    /// snapshot is asked for (Ceph `src/osd/PrimaryLogPG.cc`, `do_op`).
     pub(super) fn is_held(&self, f: impl FnOnce(SpgId, &HObject<'_>) -> bool) -> bool {
         let inner = self.inner.lock();
         let Some(target) = &inner.target else {
@@ -225,7 +226,7 @@ impl OsdRequest {
         let object = HObject {
             key: &[],
             object: inner.params.object.get(),
-            snapid: inner.params.snapid,
+            snapid: NOSNAP,
             hash: target.raw.seed,
             max: false,
             namespace: inner.params.namespace.get(),

@@ -21,7 +21,7 @@ use crate::proto::error::ProtoError;
 use crate::proto::session::{Limits, Protocol, Session, SessionConfig};
 use crate::proto::types::{features, AddrType, EntityAddr, EntityType};
 use kernel::{
-    impl_has_delayed_work, new_delayed_work, new_mutex,
+    fmt, impl_has_delayed_work, new_delayed_work, new_mutex,
     prelude::*,
     sync::{
         atomic::{Atomic, Full, Relaxed},
@@ -79,17 +79,35 @@ enum Control {
 pub(super) struct Fault {
     error: Error,
     step: &'static str,
+    /// What the peer did wrong, if that is why.
+    wrong: Option<ProtoError>,
 }
 
 impl Fault {
     pub(super) fn new(error: Error, step: &'static str) -> Self {
-        Self { error, step }
+        Self {
+            error,
+            step,
+            wrong: None,
+        }
     }
 }
 
 impl From<ProtoError> for Fault {
     fn from(e: ProtoError) -> Self {
-        Self::new(e.to_errno(), e.step)
+        Self {
+            wrong: Some(e),
+            ..Self::new(e.to_errno(), e.step)
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.wrong {
+            Some(e) => e.fmt(f),
+            None => f.write_str(self.step),
+        }
     }
 }
 
@@ -268,16 +286,16 @@ impl Connection {
         self.kick_later();
     }
 
-    /// Drops the TCP connection if it is in the middle of this transaction's message, in either
-    /// direction, or if pages of its data, which it has `sent`, may wait in the socket for being
-    /// acknowledged: afterwards no page of its data is in use. Sleeps; not from a call to the owner.
-    pub fn withdraw(self: &Arc<Self>, tid: u64, sent: bool) {
+    /// Drops the TCP connection if it is in the middle of this transaction's message, in either direction, or,
+    /// if its message may be `queued`, there is any that has not left or is not acknowledged: afterwards no page of its
+    /// data is in use, and it does not get to the peer if it has not by now. Sleeps; not from a call to the owner.
+    pub fn withdraw(self: &Arc<Self>, tid: u64, queued: bool) {
         let _noio = NoIoScope::enter();
         let mut core = self.core.lock();
-        let unsent = |socket: &Socket<_>| sent && socket.has_unacknowledged();
+        let on_its_way = |socket: &Socket<_>| !core.tx.is_empty() || socket.has_unacknowledged();
         if core.rx.is_busy_with(tid)
             || core.tx.is_busy_with(tid)
-            || core.socket.as_ref().is_some_and(unsent)
+            || queued && core.socket.as_ref().is_some_and(on_its_way)
         {
             if let Some(socket) = &core.socket {
                 socket.drop_unsent();
@@ -404,7 +422,7 @@ impl Connection {
                 "{} {}: {} ({}, con state {})\n",
                 self.peer_name(),
                 core.peer,
-                fault.step,
+                fault,
                 fault.error.to_errno(),
                 state.name()
             );

@@ -60,7 +60,7 @@ use crate::mon_client::MonClient;
 use crate::options::{CrushLocation, ReadFromReplica};
 use crate::proto::osd_op::flags;
 use crate::proto::osdmap::OsdMap;
-use crate::proto::types::EntityType;
+use crate::proto::types::{EntityAddr, EntityType};
 use confirm::Confirmation;
 use kernel::{
     impl_has_delayed_work, new_delayed_work, new_mutex,
@@ -144,6 +144,8 @@ pub struct OsdClient {
     dirty: Atomic<u64>,
     /// A newer map is wanted.
     want_map: Atomic<u32>,
+    /// By which map it was last said that an OSD has no address for us.
+    no_address: Atomic<u32>,
     confirmation: Confirmation,
     stopped: Atomic<u32>,
     #[pin]
@@ -206,6 +208,7 @@ impl OsdClient {
                 last_incarnation: Atomic::new(0),
                 dirty: Atomic::new(0),
                 want_map: Atomic::new(0),
+                no_address: Atomic::new(0),
                 confirmation: Confirmation::new(),
                 stopped: Atomic::new(0),
                 work <- new_delayed_work!("net_ceph::OsdClient::work"),
@@ -363,7 +366,14 @@ impl OsdClient {
             }
             let mut session = self.session(osd);
             if session.is_none() && open {
-                session = match self.open_session(map.map(), osd) {
+                let Some(addr) = map.map().osd_addr(osd, self.config.msgr2) else {
+                    // Not for each request.
+                    if self.no_address.xchg(epoch, Relaxed) != epoch {
+                        pr_warn!("osd{}: no address for the protocol of ms_mode\n", osd);
+                    }
+                    return self.wait(req, Why::Address, epoch, open);
+                };
+                session = match self.open_session(addr, osd) {
                     Ok(session) => Some(session),
                     Err(e) => {
                         // Memory will be there sooner or later.
@@ -437,7 +447,7 @@ impl OsdClient {
     }
 
     /// Ends a submitted request with `err`. `false` if it ended already, or its end is in progress. On return
-    /// the network uses none of its data. Sleeps; not from a completion or an event.
+    /// the network uses none of its data, and a write that did not get to an OSD will not. Sleeps; not from a completion or an event.
     pub fn cancel(&self, req: &Arc<OsdRequest>, err: Error) -> bool {
         self.cancel_submission(req, None, err)
     }
@@ -476,12 +486,12 @@ impl OsdClient {
     }
 
     /// Sees to it that no connection uses the data of a request, known as `tid`, which was taken from
-    /// `session` or from the waiting room.
+    /// `session` or from the waiting room, and that it does not get to an OSD any more if it is a write.
     fn withdraw(&self, req: &OsdRequest, session: Option<Arc<Session>>, tid: u64) {
-        let sent = req.has_sent_pages();
+        let queued = req.may_be_queued();
         for session in Iterator::chain(session.into_iter(), req.take_left()) {
             if let Some(con) = session.con() {
-                con.withdraw(tid, sent);
+                con.withdraw(tid, queued);
             }
         }
     }
@@ -497,8 +507,7 @@ impl OsdClient {
     /// Opens a session. Called by the work item alone. Allocates.
     // Apart from `route`, which has others' stacks to share.
     #[inline(never)]
-    fn open_session(self: &Arc<Self>, map: &OsdMap, osd: u32) -> Result<Arc<Session>> {
-        let addr = map.osd_addr(osd, self.config.msgr2).ok_or(EINVAL)?;
+    fn open_session(self: &Arc<Self>, addr: EntityAddr, osd: u32) -> Result<Arc<Session>> {
         // Once a session has its connection only closing that takes them apart.
         let mut sessions = self.sessions.lock();
         while sessions.len() <= osd as usize {

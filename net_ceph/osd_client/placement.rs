@@ -53,6 +53,8 @@ pub(super) enum Why {
     Pool,
     /// The group has no primary.
     Osd,
+    /// The primary has no address for the messenger protocol that we speak.
+    Address,
     /// The cluster or the pool is full, or paused.
     Paused,
     /// There is no session with the OSD.
@@ -72,6 +74,7 @@ impl Why {
             Self::Map => "no-map",
             Self::Pool => "no-pool",
             Self::Osd => "no-osd",
+            Self::Address => "no-address",
             Self::Paused => "paused",
             Self::Session => "no-session",
             Self::Memory => "no-memory",

@@ -305,11 +305,12 @@ impl OsdRequest {
         self.inner.lock().answered
     }
 
-    /// Whether the network may hold pages of its data that were sent.
-    pub(super) fn has_sent_pages(&self) -> bool {
+    /// Whether the network may hold what must not get out once it has ended: pages of its data, which get other
+    /// contents then, or the message of a write, which others may have overtaken.
+    pub(super) fn may_be_queued(&self) -> bool {
         let inner = self.inner.lock();
         let len = inner.params.data.as_ref().map_or(0, DataCursor::remaining);
-        inner.sends && inner.attempts > 0 && len > COPY_MAX
+        inner.attempts > 0 && (inner.is_write() || inner.sends && len > COPY_MAX)
     }
 
     /// Whether it changes what the object is, other than who watches it.

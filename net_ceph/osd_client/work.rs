@@ -136,7 +136,9 @@ impl OsdClient {
                     }
                 }
                 Some(Why::Pool | Why::Unconfirmed) => ask = true,
-                Some(Why::Map | Why::Osd | Why::Paused) => self.want_map.store(1, Relaxed),
+                Some(Why::Map | Why::Osd | Why::Address | Why::Paused) => {
+                    self.want_map.store(1, Relaxed)
+                }
                 Some(Why::Moved) | None => {}
             }
         }

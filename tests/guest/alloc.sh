@@ -91,7 +91,7 @@ t_map_nth() {
 	seed
 	failing_modules
 	image al1 "$LOAD_SIZE" --object-size 256K
-	local n total ok=0 refused=0
+	local n total ok=0 refused=0 failed=0
 	nth $MANY_NTH "$BUS/$(bus_file add)" "$(spec al1)" || fail "map: $ERRNO"
 	total=$((MANY_NTH - LEFT))
 	[ $total -gt 0 ] || fail 'mapping asked for no memory: none can be refused'
@@ -100,16 +100,23 @@ t_map_nth() {
 	for n in $(which_of $total 6); do
 		if nth "$n" "$BUS/$(bus_file add)" "$(spec al1)"; then
 			ok=$((ok + 1))
+			if [ "$LEFT" = 0 ]; then failed=$((failed + 1)); fi
 			ID=$(mapped_ids) DEV=/dev/rbd$(mapped_ids)
+			# What it did without is not missed.
+			dd if=/dev/urandom of=/run/block bs=4k count=1 status=none
+			dd if=/run/block of="$DEV" bs=4k oflag=direct 2>/run/err || fail "write after allocation $n failed: $(cat /run/err)"
+			dd if="$DEV" bs=4k count=1 iflag=direct status=none | cmp - /run/block || fail "what is read after allocation $n failed differs"
 			unmap || fail "unmap after allocation $n failed: $ERRNO"
 		else
+			failed=$((failed + 1))
 			refused=$((refused + 1))
 			if [ "$ERRNO" != ENOMEM ]; then echo "allocation $n: $ERRNO"; fi
 			eq "$(mapped_ids)" '' "devices after allocation $n failed"
 		fi
 	done
 	failing_end
-	echo "$total allocations by the task; with one that failed: $refused times refused, $ok times mapped"
+	echo "$total allocations by the task; with one that failed ($failed): $refused times refused, $ok times mapped"
+	[ $failed -gt 0 ] || fail 'no allocation failed'
 	map al1
 	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
 	same_content al1
@@ -129,6 +136,7 @@ t_unmap_nth() {
 	udevadm settle
 	nth $MANY_NTH "$BUS/$(bus_file remove)" "$ID" || fail "unmap: $ERRNO"
 	total=$((MANY_NTH - LEFT))
+	[ $total -gt 0 ] || fail 'unmapping asked for no memory: none can be refused'
 	echo "$total allocations by the task"
 	for n in $(which_of $total 2); do
 		map al2

@@ -75,7 +75,7 @@ under_fault() {
 	"$@"
 	load_end
 	same_content "$name"
-	if [ "${MAKE:-}" = image ]; then host "rbd object-map check --no-progress $name" || fail 'the object map'; fi
+	if [ "${MAKE:-}" = image ]; then map_is_right "$name"; fi
 	unmap || fail "unmap: $ERRNO"
 }
 restart() { # DAEMON SIGNAL
@@ -86,7 +86,13 @@ restart() { # DAEMON SIGNAL
 
 t_osd_restart_v2() { under_fault 8 fa1 restart osd.1 TERM; }
 t_osd_restart_v1() { PROTO=v1 under_fault 8 fa2 restart osd.2 TERM; }
-t_mon_restart() { under_fault 8 fa3 restart mon.a KILL; }
+t_mon_restart() { under_fault 8 fa3 mon_restart; }
+mon_restart() {
+	restart mon.a KILL
+	# A new map comes from the monitor alone.
+	pause
+	undo
+}
 
 # OSDs are stopped, frozen and, where their store survives it, killed: which and when is chosen at random. The image has all
 # features of the defaults, so its lock, its object map and its watch have to get through it, too.
@@ -221,6 +227,38 @@ net_up() {
 	ip -6 route replace default via "fd77:$GUEST_ID::1"
 }
 
+# A primary that has yet to recover an object has us wait until it is there: also who reads it as of a snapshot.
+t_backoff() {
+	local osd pg image id
+	at_end backoff_end
+	img fa20 1 --object-size 1M
+	map fa20
+	image=$DEV id=$ID
+	dd if=/dev/urandom of=/run/old bs=64k count=16 status=none
+	dd if=/run/old of="$image" bs=64k oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	host 'rbd snap create --no-progress fa20@s' || fail 'rbd snap create'
+	map fa20 '' s
+	host "ceph osd map rbd rbd_data.$(attr image_id).0000000000000000 -f json | python3 -c 'import json, sys; m = json.load(sys.stdin); print(m[\"acting_primary\"], m[\"pgid\"])'" >/run/where || fail 'ceph osd map'
+	read -r osd pg </run/where
+	host 'ceph config set osd osd_backoff_on_degraded true && ceph config set osd debug_ms 1 && ceph osd set norecover' >/run/null 2>&1 || fail 'ceph config set'
+	stop_daemon "osd.$osd"
+	dd if=/dev/urandom of="$image" bs=64k count=1 oflag=direct 2>/run/err || fail "write without the primary: $(cat /run/err)"
+	start_daemon "osd.$osd"
+	soon serves_again "$osd" "$pg" || fail "osd.$osd does not serve $pg again: $(host 'ceph pg ls')"
+	timeout 120 dd if="$DEV" of=/run/seen bs=64k iflag=direct 2>/run/err || stuck "read of the snapshot: $(cat /run/err)"
+	host "grep -q 'osd_backoff(.* block id .*head' /build/run/ceph/log/osd.$osd.log" || fail 'nobody had to wait'
+	undo
+	cmp /run/seen /run/old || fail 'the snapshot differs'
+	unmap || fail "unmap: $ERRNO"
+	unmap "$id" || fail "unmap: $ERRNO"
+}
+# serves_again OSD PG   it is the primary of a group that is active, and has all its OSDs
+serves_again() {
+	host "ceph pg ls -f json | python3 -c 'import json, sys
+sys.exit(not any(p[\"pgid\"] == \"$2\" and p[\"acting_primary\"] == $1 and \"active\" in p[\"state\"] and \"undersized\" not in p[\"state\"] for p in json.load(sys.stdin)[\"pg_stats\"]))'"
+}
+backoff_end() { host 'ceph config rm osd osd_backoff_on_degraded; ceph config rm osd debug_ms; ceph osd unset norecover' >/run/null 2>&1; }
+
 # begin_write: a write in the background that cannot end now; then unmapping is refused.
 begin_write() {
 	dd if=/dev/zero of="$DEV" bs=64k count=16 oflag=direct 2>/run/err &
@@ -335,6 +373,41 @@ t_shut_out_meanwhile() {
 	same_content fa14
 	dd if=/dev/zero of="$DEV" bs=64k count=1 oflag=direct 2>/run/err || fail "a new write: $(cat /run/err)"
 	same_content fa14
+	unmap || fail "unmap: $ERRNO"
+}
+# Cut off from one OSD alone, we hear that we are shut out. What was on its way to that OSD must not get there when the way is free
+# again, even if we have been let in by then: neither data nor a discard, which has none.
+t_shut_out_queued() {
+	[ "$DRIVER" = rust ] || skip 'the C driver sends it'
+	local addr n osd dd
+	quiet_udev
+	img fa21 64 --object-size 1M
+	map fa21 osdkeepalive=2
+	addr=$(attr client_addr)
+	apart_from_header "$(attr image_id)"
+	dd if=/dev/zero of="$DEV" bs=64k count=1 seek=$((n * 16)) oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	at_end "ip route del blackhole 10.77.0.$((10 + osd)) 2>/run/null || true"
+	ip route add blackhole "10.77.0.$((10 + osd))"
+	# Or it reads, too.
+	blkdiscard -f -o $((n << 20)) -l 1048576 "$DEV" 2>/run/err.discard &
+	local discard=$!
+	head -c 512 /dev/zero | tr '\0' X | dd of="$DEV" bs=512 count=1 seek=$(((n << 11) + 2047)) iflag=fullblock oflag=direct 2>/run/err &
+	dd=$!
+	hangs $dd write
+	host "ceph osd blocklist add $addr" >/run/null 2>&1 || fail 'ceph osd blocklist add'
+	if wait $dd; then fail 'the write succeeded'; fi
+	if wait $discard; then fail 'the discard succeeded'; fi
+	# There is another client, and the first may come back.
+	host "python3 - <<'PY'
+import rados, rbd
+with rados.Rados(conffile='/etc/ceph/ceph.conf') as c, c.open_ioctx('rbd') as io, rbd.Image(io, 'fa21') as i: i.write(b'Y' * 1048576, $n << 20)
+PY
+ceph osd blocklist rm $addr" >/run/err 2>&1 || fail "the successor: $(tail -n 1 /run/err)"
+	undo
+	# TCP tries again after twice as long as it did the last time.
+	sleep 45
+	host "rbd export --no-progress fa21 - | python3 -c 'import sys
+sys.exit(sys.stdin.buffer.read()[$n << 20:($n + 1) << 20] != b\"Y\" * 1048576)'" || fail 'what the successor wrote is gone'
 	unmap || fail "unmap: $ERRNO"
 }
 # Nothing may be written while the pool is full. A watch must live on: who holds a lock and does not watch is taken for dead.

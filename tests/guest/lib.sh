@@ -175,7 +175,7 @@ cleanup() {
 		pkill -P "$i"
 		kill "$i"
 	done 2>/run/null
-	for ((i = ${#AT_END[@]} - 1; i >= 0; i--)); do (eval "${AT_END[i]}"); done
+	for ((i = ${#AT_END[@]} - 1; i >= 0; i--)); do (eval "${AT_END[i]}") || echo "in the end: ${AT_END[i]} failed"; done
 	for i in $(mounts_of_rbd); do umount "$i" 2>/dev/null; done
 	for id in $(mapped_ids); do
 		UNMAP_FOR=8 unmap "$id" || unmap_once "$id" force
@@ -210,16 +210,29 @@ eq() { # GOT WANTED WHAT
 }
 # What the cluster knows of an image; no answer is not the same as none.
 watchers() { # IMAGE   how many
-	host "s=\$(rbd status $1) || { echo 'rbd status failed'; exit; }; grep -c watcher= <<<\"\$s\" || true"
+	host "s=\$(rbd status $1) || { echo 'rbd status failed'; exit; }; grep -c watcher= <<<\"\$s\" || true" || echo 'no answer'
 }
-flags_of() { host "s=\$(rbd info $1) || { echo 'rbd info failed'; exit; }; sed -n 's/^.flags: //p' <<<\"\$s\""; } # IMAGE   those of its object map
+flags_of() { # IMAGE[@SNAP]   those of its object map
+	host "s=\$(rbd info $1) || { echo 'rbd info failed'; exit; }; sed -n 's/^.flags: //p' <<<\"\$s\"" || echo 'no answer'
+}
+# map_is_right IMAGE[@SNAP]…   the object maps deny nothing that is there. librbd's check says so by flagging them: it succeeds all the same
+map_is_right() {
+	local spec
+	for spec; do
+		host "rbd object-map check --no-progress $spec" >/run/check 2>&1 || fail "rbd object-map check $spec: $(tail -n1 /run/check)"
+		eq "$(flags_of "$spec")" '' "flags of $spec"
+	done
+}
 # Who holds the lock: "clientN ADDRESS", or nothing.
 owner() { # IMAGE
-	host "s=\$(rbd lock ls $1) || { echo 'rbd lock ls failed'; exit; }; awk '\$1 ~ /^client/ { sub(/\\./, \"\", \$1); print \$1, \$NF }' <<<\"\$s\""
+	host "s=\$(rbd lock ls $1) || { echo 'rbd lock ls failed'; exit; }; awk '\$1 ~ /^client/ { sub(/\\./, \"\", \$1); print \$1, \$NF }' <<<\"\$s\"" || echo 'no answer'
 }
 # Whether two devices of one image have the same content. The page cache of one does not know what is written by the other, and
 # udev, which looks at a device whenever it was written to, keeps it for as long.
-same_devices() { cmp <(dd if="$1" bs=1M iflag=direct status=none) <(dd if="$2" bs=1M iflag=direct status=none); }
+same_devices() {
+	dd if="$1" of=/run/device bs=1M iflag=direct status=none || return 1
+	dd if="$2" bs=1M iflag=direct status=none | cmp - /run/device
+}
 # A file of random bytes made on the host. The guest reads a copy: the shared directory is slow in small pieces.
 pattern() { # NAME MEBIBYTES
 	host "mkdir -p /build/run/guest-$GUEST_ID/data && head -c ${2}M /dev/urandom >/build/run/guest-$GUEST_ID/data/$1"
@@ -267,6 +280,18 @@ freeze() {
 }
 thaw() { host 'kill -CONT $(cat /build/run/ceph/run/{osd,mon}.*.pid)'; }
 
+# apart_from_header IMAGE_ID   sets `n` to an object of 64 whose primary, `osd`, has nothing to do with the image's header
+apart_from_header() {
+	host "python3 - <<'PY'
+import json, subprocess
+def acting(name): return json.loads(subprocess.check_output(['ceph', 'osd', 'map', 'rbd', name, '-f', 'json']))['acting']
+header = acting('rbd_header.$1')
+for n in range(64):
+    a = acting(f'rbd_data.$1.{n:016x}')
+    if a[0] not in header: print(n, a[0]); break
+PY" >/run/where || fail 'where is the data?'
+	read -r n osd </run/where || fail 'all data is where the header is'
+}
 # How many writes the device has done.
 writes_done() { awk '{ print $5 }' "/sys/block/${DEV##*/}/stat"; }
 # in_flight DEV   a request has got to the driver, and not to its end

@@ -67,6 +67,9 @@ t_rolling() {
 			fail "mon.$m does not come back: $(tail -n1 /run/err)"
 	done
 	load_end
+	# A new map comes from a monitor alone.
+	pause
+	undo
 	same_content mo3
 	unmap
 }

@@ -25,6 +25,8 @@ tickets_run_out() {
 	while loaded; do sleep 1; done
 	socket_failures_end
 	load_stop
-	# Nothing is sent for as long: then everything has run out.
+	# Nothing is sent for as long: then everything has run out, and all connections are made anew.
 	sleep $((TTL * 4))
+	local i
+	for ((i = 0; i < osds; i++)); do restart osd.$i TERM; done
 }

@@ -30,13 +30,13 @@ wanted() { # NAME
 }
 
 # The log comes by a serial line, and later than the results: to wait for before one looks for reports.
-log_has_come() { # NAME
+log_has_come() { # NAME [begin]
 	local i
 	for ((i = 0; i < 100; i++)); do
-		if grep -aqE "LAB-TEST end ${1//./\\.}[[:space:]]*\$" "$G/console.log"; then return; fi
+		if grep -aqE "LAB-TEST ${2:-end} ${1//./\\.}[[:space:]]*\$" "$G/console.log"; then return; fi
 		sleep 0.3
 	done
-	warn "the guest's log does not show the end of $1"
+	warn "the guest's log does not show the ${2:-end} of $1"
 }
 # The first report of a bug that came during a test, or "boot".
 report_in() { # NAME
@@ -82,7 +82,10 @@ guest_boot() {
 				# It has a minute to clean up when its time is over.
 				LAST=$name limit=$((secs + 120))
 				# Once the kernel has reported a bug it stops looking for some kinds.
-				if [ $lines = 1 ] && [ -n "$(report_in boot)" ]; then FATE=unfit LAST=''; fi
+				if [ $lines = 1 ]; then
+					log_has_come "$name" begin
+					if [ -n "$(report_in boot)" ]; then FATE=unfit LAST=''; fi
+				fi
 				;;
 			ok | not-ok | skip)
 				log_has_come "$name"
@@ -177,7 +180,10 @@ guest_pass() {
 			result not-ok "$label.$t" "kernel log: $(cut -c1-150 <<<"$line")"
 		done < <(splats_by_test "$G/console.log" 2>/dev/null | awk -F '\t' '$1 != "boot" && !n[$1]++')
 		case $FATE:$LAST in
-		done:*) return 0 ;;
+		done:*)
+			not_run "$label" 'the guest ended before' "${PLAN[@]}"
+			return 0
+			;;
 		again:*)
 			case $FAILED in
 			driver.load)
@@ -268,12 +274,12 @@ lane() { # main|side
 		if [ -z "$TESTS" ]; then check demo "$LOGS/demo.log" "$LAB_SRC/scripts/demo" || true; fi
 		guest_pass leak debug 'kmemleak=on slab_debug=U,kmalloc-*' '--osds 3' \
 			leak.baseline driver.load leak.slabs map.echo map.msgr1 io.flush snap.resize clone.v2 objmap.objects lock.given_up \
-			errors.missing leak.scan driver.unload leak.slabs_unloaded leak.scan_unloaded
+			errors.missing leak.scan driver.lockdep driver.unload leak.slabs_unloaded leak.scan_unloaded
 		guest_pass ipv6 debug '' '--ipv6 --osds 2 --conf auth_service_ticket_ttl=8 --conf auth_mon_ticket_ttl=16' \
-			driver.load map.echo map.msgr1 io.roundtrip_v2 tickets.v2 $([ -z "$SOAK$TESTS" ] || echo tickets.v1) crash driver.unload
+			driver.load map.echo map.msgr1 io.roundtrip_v2 tickets.v2 $([ -z "$SOAK$TESTS" ] || echo tickets.v1) crash driver.lockdep driver.unload
 		# As a real cluster is: several monitors, and a store that is no toy.
 		guest_pass bluestore debug '' '--mons 3 --store bluestore' \
-			driver.load mons fault.osds_at_random io.roundtrip_v2 io.discard pool.erasure_coded driver.unload
+			driver.load mons fault.osds_at_random io.roundtrip_v2 io.discard pool.erasure_coded driver.lockdep driver.unload
 		;;
 	esac
 }

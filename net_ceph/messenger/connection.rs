@@ -295,7 +295,7 @@ impl Connection {
         let on_its_way = |socket: &Socket<_>| !core.tx.is_empty() || socket.has_unacknowledged();
         if core.rx.is_busy_with(tid)
             || core.tx.is_busy_with(tid)
-            || queued && core.socket.as_ref().is_some_and(on_its_way)
+            || queued && core.state == State::Open && core.socket.as_ref().is_some_and(on_its_way)
         {
             if let Some(socket) = &core.socket {
                 socket.drop_unsent();

@@ -357,7 +357,7 @@ impl OsdClient {
                 Ok(osd) => osd,
                 Err(Refusal::Wait(why)) => return self.wait(req, why, epoch, open),
                 Err(Refusal::Fail(e)) => {
-                    req.finish(Err(e));
+                    self.end(req, e);
                     return None;
                 }
             };
@@ -396,11 +396,18 @@ impl OsdClient {
                 Enqueued::Closed => return self.wait(req, Why::Session, epoch, open),
                 Enqueued::NoMemory => return self.wait(req, Why::Memory, epoch, open),
                 Enqueued::Cancelled(e) => {
-                    req.finish(Err(e));
+                    self.end(req, e);
                     return None;
                 }
             }
         }
+    }
+
+    /// Ends a request that is at no place. Sleeps if it was sent before: then this is the work item.
+    fn end(&self, req: &Arc<OsdRequest>, e: Error) {
+        let tid = req.lock().tid;
+        self.withdraw(req, None, tid);
+        req.finish(Err(e));
     }
 
     /// Lets a request wait, unless the map is newer than `epoch` by now: then it waits for being placed by

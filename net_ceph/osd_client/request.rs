@@ -72,8 +72,10 @@ pub(super) struct Inner {
     pub(super) attempts: i32,
     /// To be ended with this once it gets anywhere.
     cancelled: Option<Error>,
-    /// A session that may still be in the middle of sending or receiving it.
+    /// The session that it was sent by before it came to where it is: it may not have left the machine yet.
     left: Option<Arc<Session>>,
+    /// That session is not in the middle of sending or receiving it.
+    released: bool,
     /// Why it waits.
     pub(super) why: Why,
     /// The OSD that answered last, and the incarnation of its session.
@@ -252,10 +254,18 @@ impl OsdRequest {
         inner.at = At::Between;
         if left.is_some() {
             inner.left = left;
+            inner.released = false;
         }
     }
 
-    /// The session that has to let go of it before it is sent anew.
+    /// The session that has to let go of it before it is sent anew. Once.
+    pub(super) fn release(&self) -> Option<Arc<Session>> {
+        let mut inner = self.inner.lock();
+        let released = core::mem::replace(&mut inner.released, true);
+        inner.left.clone().filter(|_| !released)
+    }
+
+    /// The session that it was sent by before it came to where it is.
     pub(super) fn take_left(&self) -> Option<Arc<Session>> {
         self.inner.lock().left.take()
     }
@@ -419,6 +429,7 @@ impl Inner {
             attempts: 0,
             cancelled: None,
             left: None,
+            released: true,
             why: Why::Map,
             answered: (0, 0),
             pool_missed: 0,

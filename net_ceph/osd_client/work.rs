@@ -122,7 +122,7 @@ impl OsdClient {
         let mut after = 0;
         while let Some((tid, req)) = self.waiting.take_after(after) {
             after = tid;
-            if let Some(left) = req.take_left() {
+            if let Some(left) = req.release() {
                 if let Some(con) = left.con() {
                     con.withdraw(tid, false);
                 }

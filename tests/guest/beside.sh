@@ -63,7 +63,7 @@ rbd snap create --no-progress be3@a
 rbd resize --no-progress --size 9M be3
 rbd snap create --no-progress be3@b
 rbd object-map check --no-progress be3@a
-! rbd info be3@a | grep 'object map invalid'
+if rbd info be3@a | grep 'object map invalid'; then exit 1; fi
 rbd feature disable be3 fast-diff
 rbd feature enable be3 fast-diff
 rbd object-map rebuild --no-progress be3

@@ -231,6 +231,7 @@ net_up() {
 t_backoff() {
 	local osd pg image id
 	at_end backoff_end
+	quiet_udev
 	img fa20 1 --object-size 1M
 	map fa20
 	image=$DEV id=$ID
@@ -252,10 +253,11 @@ t_backoff() {
 	unmap || fail "unmap: $ERRNO"
 	unmap "$id" || fail "unmap: $ERRNO"
 }
-# serves_again OSD PG   it is the primary of a group that is active, and has all its OSDs
+# serves_again OSD PG   it is the primary of a group that is active, and has all its OSDs, but not all its objects
 serves_again() {
 	host "ceph pg ls -f json | python3 -c 'import json, sys
-sys.exit(not any(p[\"pgid\"] == \"$2\" and p[\"acting_primary\"] == $1 and \"active\" in p[\"state\"] and \"undersized\" not in p[\"state\"] for p in json.load(sys.stdin)[\"pg_stats\"]))'"
+sys.exit(not any(p[\"pgid\"] == \"$2\" and p[\"acting_primary\"] == $1 and \"active\" in p[\"state\"]
+	and not any(s in p[\"state\"] for s in (\"undersized\", \"clean\", \"stale\")) for p in json.load(sys.stdin)[\"pg_stats\"]))'"
 }
 backoff_end() { host 'ceph config rm osd osd_backoff_on_degraded; ceph config rm osd debug_ms; ceph osd unset norecover' >/run/null 2>&1; }
 
@@ -386,8 +388,7 @@ t_shut_out_queued() {
 	addr=$(attr client_addr)
 	apart_from_header "$(attr image_id)"
 	dd if=/dev/zero of="$DEV" bs=64k count=1 seek=$((n * 16)) oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
-	at_end "ip route del blackhole 10.77.0.$((10 + osd)) 2>/run/null || true"
-	ip route add blackhole "10.77.0.$((10 + osd))"
+	cut_off "$osd"
 	# Or it reads, too.
 	blkdiscard -f -o $((n << 20)) -l 1048576 "$DEV" 2>/run/err.discard &
 	local discard=$!
@@ -398,7 +399,7 @@ t_shut_out_queued() {
 	if wait $dd; then fail 'the write succeeded'; fi
 	if wait $discard; then fail 'the discard succeeded'; fi
 	# There is another client, and the first may come back.
-	host "python3 - <<'PY'
+	host "set -e; python3 - <<'PY'
 import rados, rbd
 with rados.Rados(conffile='/etc/ceph/ceph.conf') as c, c.open_ioctx('rbd') as io, rbd.Image(io, 'fa21') as i: i.write(b'Y' * 1048576, $n << 20)
 PY

@@ -210,10 +210,10 @@ eq() { # GOT WANTED WHAT
 }
 # What the cluster knows of an image; no answer is not the same as none.
 watchers() { # IMAGE   how many
-	host "s=\$(rbd status $1) || { echo 'rbd status failed'; exit; }; grep -c watcher= <<<\"\$s\" || true" || echo 'no answer'
+	(host "s=\$(rbd status $1) || { echo 'rbd status failed'; exit; }; grep -c watcher= <<<\"\$s\" || true") || echo 'no answer'
 }
 flags_of() { # IMAGE[@SNAP]   those of its object map
-	host "s=\$(rbd info $1) || { echo 'rbd info failed'; exit; }; sed -n 's/^.flags: //p' <<<\"\$s\"" || echo 'no answer'
+	(host "s=\$(rbd info $1) || { echo 'rbd info failed'; exit; }; sed -n 's/^.flags: //p' <<<\"\$s\"") || echo 'no answer'
 }
 # map_is_right IMAGE[@SNAP]…   the object maps deny nothing that is there. librbd's check says so by flagging them: it succeeds all the same
 map_is_right() {
@@ -225,7 +225,7 @@ map_is_right() {
 }
 # Who holds the lock: "clientN ADDRESS", or nothing.
 owner() { # IMAGE
-	host "s=\$(rbd lock ls $1) || { echo 'rbd lock ls failed'; exit; }; awk '\$1 ~ /^client/ { sub(/\\./, \"\", \$1); print \$1, \$NF }' <<<\"\$s\"" || echo 'no answer'
+	(host "s=\$(rbd lock ls $1) || { echo 'rbd lock ls failed'; exit; }; awk '\$1 ~ /^client/ { sub(/\\./, \"\", \$1); print \$1, \$NF }' <<<\"\$s\"") || echo 'no answer'
 }
 # Whether two devices of one image have the same content. The page cache of one does not know what is written by the other, and
 # udev, which looks at a device whenever it was written to, keeps it for as long.
@@ -291,6 +291,11 @@ for n in range(64):
     if a[0] not in header: print(n, a[0]); break
 PY" >/run/where || fail 'where is the data?'
 	read -r n osd </run/where || fail 'all data is where the header is'
+}
+# cut_off OSD   nothing that we send gets there, until `undo` or the end of the test
+cut_off() {
+	at_end "ip route del blackhole 10.77.0.$((10 + $1)) 2>/run/null || true"
+	ip route add blackhole "10.77.0.$((10 + $1))"
 }
 # How many writes the device has done.
 writes_done() { awk '{ print $5 }' "/sys/block/${DEV##*/}/stat"; }

@@ -178,7 +178,6 @@ os.kill(os.getpid(), signal.SIGKILL)'
 	grep -qF "$addr " /run/after || fail "the dead owner $addr is not blocklisted: $(tr '\n' ' ' </run/after)"
 	host_later "ceph osd blocklist rm $addr"
 	unmap
-	undo
 }
 
 watch_timeout_end() { host 'ceph config rm osd osd_client_watch_timeout'; }

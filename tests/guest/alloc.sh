@@ -84,6 +84,13 @@ which_of() { # TOTAL HOW_MANY
 		for ((i = 0; i < $2; i++)); do echo $((RANDOM % $1 + 1)); done
 	fi
 }
+# well_afterwards IMAGE   it can be mapped, written, read by others, and unmapped
+well_afterwards() {
+	map "$1"
+	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
+	same_content "$1"
+	unmap
+}
 spec() { echo "$(monspec v2) $(opts v2),noshare${2:+,$2} rbd $1 -"; }
 
 # Mapping, where one allocation after the other fails in the task that maps: it fails and leaves nothing, or does without.
@@ -117,10 +124,7 @@ t_map_nth() {
 	failing_end
 	echo "$total allocations by the task; with one that failed ($failed): $refused times refused, $ok times mapped"
 	[ $failed -gt 0 ] || fail 'no allocation failed'
-	map al1
-	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
-	same_content al1
-	unmap
+	well_afterwards al1
 }
 
 # Unmapping cannot fail for want of memory, whoever asks for it: who unmaps asks for none, others do the work.
@@ -144,10 +148,7 @@ t_unmap_random() {
 	done
 	echo "$rounds unmapped, $REFUSED allocations failed"
 	[ $REFUSED -gt 0 ] || fail 'no allocation failed'
-	map al2
-	load_pass 1 --do_verify=1 >/run/load.out 2>&1 || fail "I/O afterwards: $(tail -n 3 /run/load.out)"
-	same_content al2
-	unmap
+	well_afterwards al2
 }
 
 # Anywhere at any time, also in the work items behind.

@@ -64,12 +64,22 @@ stress() { # NAME MKFS SIZE MOUNT_OPTIONS READ_ONLY_MOUNT_OPTIONS
 	soon mount -o "ro,$5" "$nbd" /run/m 2>/run/err || fail "mount by librbd: $(head -n1 /run/err)"
 	python3 "$here/fs_stress.py" list /run/m/a | cmp - /run/list || fail 'what librbd shows differs'
 	undo || fail 'rbd-nbd unmap'
-	map_is_right "$name" "$name@s1" "$name@s2"
+	for i in '' @s1 @s2; do map_denies_nothing "$name$i"; done
 	# No snapshot has changed since it was taken; nor does a map matter that is flagged since then, and was used before.
 	for i in 1 2; do
 		eq "$(sum_of "$name@s$i")" "${sums[i]}" "checksum of snapshot $i"
 	done
 	echo "$(wc -l </run/list) names"
+}
+# map_denies_nothing IMAGE[@SNAP]   What was discarded behind the end of an object since a snapshot counts as changed, and no byte was:
+# librbd's check calls that wrong, also after librbd alone. All else it finds is.
+map_denies_nothing() {
+	host "rbd object-map check --no-progress $1" >/run/check 2>&1 || fail "rbd object-map check $1: $(tail -n1 /run/check)"
+	if grep -q 'object map error' /run/check; then
+		if grep 'object map error' /run/check | grep -qv 'marked as 1, but should be 3'; then fail "$1: $(grep -m 1 -o 'object map error.*' /run/check)"; fi
+	else
+		eq "$(flags_of "$1")" '' "flags of $1"
+	fi
 }
 sum_of() { host "set -o pipefail; rbd export --no-progress $1 - | sha256sum" || echo "no answer for $1 at $SECONDS s"; } # IMAGE@SNAP
 nbd_off() { # DEV

@@ -158,8 +158,7 @@ proptest! {
         let _ = OsdMap::decode(&wrapped, crc32c);
         let _ = Incremental::decode(&wrapped, crc32c);
         // And in the place of all that follows the first fields of a real map, under checksums that are right.
-        for (map, crc) in [(step(28).0, FULL_CRC), (step(28).1, INC_CRC)] {
-            let mut map = map;
+        for (mut map, crc) in [(step(28).0, FULL_CRC), (step(28).1, INC_CRC)] {
             let from = from.index(map.len() - bytes.len());
             map[from..from + bytes.len()].copy_from_slice(&bytes);
             repair(&mut map, crc);

@@ -7,7 +7,9 @@ SPLAT_RE+='|suspicious RCU usage|possible (circular|recursive|irq) lock|possible
 SPLAT_RE+='|sleeping function called|scheduling while atomic|INFO: task .* blocked for more than|rcu: INFO: .*(stall|self-detected)'
 SPLAT_RE+='|refcount_t:|list_(add|del) corruption|ODEBUG:|unreferenced object|kmemleak: [1-9][0-9]* new suspected|DEBUG_LOCKS_WARN_ON'
 SPLAT_RE+='|still has locks held|held lock freed|unregister_netdevice: waiting|Unable to handle|stack segment|double fault|Objects remaining'
-SPLAT_RE+='|trying to register non-static key|turning off the locking correctness|cannot create duplicate filename|kobject_add_internal failed'
+SPLAT_RE+='|trying to register non-static key|turning off the locking correctness|cannot create duplicate filename'
+# For want of memory (-12) it is no bug: tests refuse it.
+SPLAT_RE+='|kobject_add_internal failed for .*(with -|error: -([02-9]|1[^2]|1$|12[^ ]))'
 SPLAT_RE+='|kobject .* tried to init|debugfs: .* already present|hard LOCKUP|soft lockup'
 
 # splats FILE   the reports in a log, each with the lines that follow it; true when there is one

@@ -9,7 +9,7 @@
 use crate::abstractions::crypto::random_u64;
 use crate::proto::error::ProtoResult;
 use crate::proto::osd_op::flags;
-use crate::proto::osdmap::{OsdMap, OsdSet, PgId, Pool, PoolKind};
+use crate::proto::osdmap::{Interval, OsdMap, OsdSet, PgId, Pool, PoolKind};
 
 /// The first release whose replicas know what they must not answer, by number (15: octopus).
 const RELEASE_MIN: u8 = 15;
@@ -21,8 +21,9 @@ pub(super) const ANY: u32 = flags::BALANCE_READS | flags::LOCALIZE_READS;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Replica {
     pub(super) osd: u32,
-    /// Stands for the OSDs that serve the group: if these change, so may what the replica is.
-    acting: u64,
+    /// Stands for the group's interval. A replica drops what was sent to it before the one that it knows, and counts on it
+    /// being sent again (Ceph `src/osd/PG.cc`, `PG::can_discard_op`): also where the OSDs are the same.
+    interval: u64,
 }
 
 /// The replica that a request with the flags `request_flags` goes to; `None`: the primary, which is `primary`.
@@ -40,18 +41,19 @@ pub(super) fn choose(
     if !may {
         return Ok(None);
     }
-    let osds = map.pg_to_up_acting(pg)?.acting;
-    let acting = fingerprint(&osds);
-    if kept.is_some_and(|kept| kept.acting == acting) {
+    let interval = map.interval(pg)?;
+    let osds = &interval.placement.acting;
+    let interval = fingerprint(&interval);
+    if kept.is_some_and(|kept| kept.interval == interval) {
         return Ok(kept);
     }
     let osd = if request_flags & flags::BALANCE_READS != 0 {
-        any(&osds, random_u64())
+        any(osds, random_u64())
     } else {
-        nearest(map, &osds)
+        nearest(map, osds)
     };
     let osd = osd.filter(|&osd| osd != primary);
-    Ok(osd.map(|osd| Replica { osd, acting }))
+    Ok(osd.map(|osd| Replica { osd, interval }))
 }
 
 /// One of them.
@@ -66,9 +68,34 @@ fn nearest(map: &OsdMap, osds: &OsdSet) -> Option<u32> {
     ids.min_by_key(|&osd| map.locality(osd).unwrap_or(u32::MAX))
 }
 
-/// A number that differs for different sets, as good as always (the hash FNV-1a).
-fn fingerprint(osds: &[i32]) -> u64 {
-    let bytes = osds.iter().flat_map(|osd| osd.to_le_bytes());
+/// A number that differs for different intervals, as good as always (the hash FNV-1a). PGs that split or merge are
+/// looked at elsewhere.
+fn fingerprint(of: &Interval) -> u64 {
+    let Interval {
+        placement,
+        size,
+        min_size,
+        pg_num: _,
+        pg_num_pending,
+        peering_crush,
+        sort_bitwise,
+        recovery_deletes,
+    } = of;
+    let osds = placement.up.iter().chain(placement.acting.iter());
+    let osds = osds.map(|&osd| osd as u32);
+    let lead = [placement.up_primary, placement.acting_primary];
+    let lead = lead.into_iter().map(|osd| osd.unwrap_or(u32::MAX));
+    let flags = u32::from(*sort_bitwise) << 1 | u32::from(*recovery_deletes);
+    let other = [
+        placement.up.len() as u32,
+        *size,
+        *min_size,
+        *pg_num_pending,
+        flags,
+    ];
+    let crush = peering_crush.iter().flatten().copied();
+    let words = osds.chain(lead).chain(other).chain(crush);
+    let bytes = words.flat_map(u32::to_le_bytes);
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     })

@@ -183,6 +183,28 @@ done; ceph pg ls-by-pool $POOL; exit 1" >/run/err 2>&1 ||
 	undo
 }
 
+# An interval can be new though the OSDs are the same: a replica drops what was sent in the one before.
+t_replica_interval() {
+	[ "$DRIVER" = rust ] || skip 'the C driver does not send again what a replica dropped'
+	local t
+	img $OP 8 --object-size 256K
+	pattern p8 8
+	map $OP read_from_replica=balance
+	dd if="$PATTERN" of="$DEV" bs=1M oflag=direct 2>/run/err || fail "write: $(cat /run/err)"
+	at_end min_size_back
+	rm -f /run/interval.stop
+	(while [ ! -e /run/interval.stop ]; do fio_ --name=r --rw=randread --bs=4k --size=8M --iodepth=16; done) &
+	t=$!
+	host 'for n in $(seq 8); do for m in 2 1; do ceph osd pool set rbd min_size $m >/dev/null 2>&1; done; done'
+	: >/run/interval.stop
+	wait_for 60 eval "! kill -0 $t 2>/run/null" || fail "reads hang: $(cat /sys/kernel/debug/ceph/$fsid.$(attr client_id)/osdc)"
+	wait $t || fail "reads: $(tail -n 3 /run/fio.out)"
+	undo
+	cmp "$DEV" "$PATTERN" || fail 'what is read differs'
+	unmap
+}
+min_size_back() { host 'ceph osd pool set rbd min_size 1' >/run/null 2>&1; }
+
 # The IP address that others see us under.
 t_ip() {
 	img $OP 4
@@ -218,6 +240,10 @@ t_device() {
 	eq "$(q minimum_io_size)" 8192 'minimum_io_size with alloc_size=8192'
 	eq "$(q discard_granularity)" 8192 'discard_granularity with alloc_size=8192'
 	case $(attr config_info) in *queue_depth=17,alloc_size=8192*) ;; *) fail "config_info is '$(attr config_info)'" ;; esac
+	unmap
+	# More than the block layer has tags for.
+	with queue_depth=4294967295
+	[ "$(q nr_requests)" -le 10240 ] || fail "nr_requests is $(q nr_requests) with queue_depth=4294967295"
 	unmap
 	with notrim,compression_hint=incompressible,rw
 	eq "$(q discard_max_bytes)" 0 'discard_max_bytes with notrim'

@@ -333,7 +333,8 @@ impl Connection {
             if self.kicked.xchg(0, Full) == 0 {
                 return;
             }
-            self.kicked.store(1, Relaxed);
+            // Before the lock is looked at: whoever has it then sees this when they have let go of it.
+            self.kicked.xchg(1, Full);
             match self.core.try_lock() {
                 Some(again) => core = again,
                 None => return,

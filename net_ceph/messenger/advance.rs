@@ -152,7 +152,7 @@ impl Connection {
             }
             if !tx.flush(socket).map_err(|e| Fault::new(e, "send"))? {
                 // Room is announced when the peer acknowledges something. If it has nothing to acknowledge,
-                // memory was missing, and nobody tells when there is some again.
+                // memory was missing, and nobody need tell when there is some again.
                 // A run that is due already is not put off: what it receives may be in that memory.
                 if !socket.has_unacknowledged() {
                     let queue = self.messenger.queue();
@@ -248,7 +248,7 @@ impl Connection {
                     front,
                     data: KVVec::new(),
                     con: self,
-                });
+                })?;
                 rx.consume(consumed);
                 rx.begin_plain();
             }
@@ -271,7 +271,7 @@ impl Connection {
             }
             Rx::MessageEnd => {
                 rx.consume(consumed);
-                rx.finish(|header, front, data| {
+                let taken = rx.finish(|header, front, data| {
                     ops.dispatch(Incoming {
                         header,
                         front,
@@ -279,6 +279,7 @@ impl Connection {
                         con: self,
                     })
                 });
+                taken.unwrap_or(Ok(()))?;
             }
             Rx::Closed => return Err(Fault::new(ECONNRESET, "peer closed the session")),
             Rx::Retry => return Err(Fault::new(ECONNRESET, "peer asks to connect again")),

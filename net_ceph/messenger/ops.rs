@@ -4,6 +4,7 @@
 
 use super::{Connection, Outgoing};
 use crate::abstractions::data::DataCursor;
+use crate::proto::error::ProtoResult;
 use crate::proto::msg::MsgHeader;
 use crate::proto::types::Timespec;
 use kernel::{prelude::*, sync::Arc};
@@ -56,8 +57,8 @@ pub trait ConnectionOps: Send + Sync {
     /// looked at to find the place, nothing else.
     fn data_target(&self, header: &MsgHeader, front: &[u8]) -> DataTarget;
 
-    /// A message arrived.
-    fn dispatch(&self, msg: Incoming<'_>);
+    /// A message arrived. After an error the connection is dropped, as by a [`fault`](Self::fault).
+    fn dispatch(&self, msg: Incoming<'_>) -> ProtoResult;
 
     /// The handshake is done. What was sent over the connection before is lost. `global_id` is our
     /// number, as far as the handshake told it.

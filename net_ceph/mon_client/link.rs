@@ -13,6 +13,7 @@ use crate::messenger::{
     Connection, ConnectionOps, DataTarget, Incoming, Outgoing, PlainMessage, Recovery,
 };
 use crate::proto::auth::ConnectionAuth;
+use crate::proto::error::ProtoResult;
 use crate::proto::msg::MsgHeader;
 use crate::proto::types::{EntityAddr, EntityType, Timespec};
 use kernel::{
@@ -142,9 +143,10 @@ impl ConnectionOps for LinkOps {
         DataTarget::Buffer
     }
 
-    fn dispatch(&self, msg: Incoming<'_>) {
+    fn dispatch(&self, msg: Incoming<'_>) -> ProtoResult {
         self.client
             .on_message(self.session, msg.con, msg.header, msg.front);
+        Ok(())
     }
 
     fn opened(&self, con: &Arc<Connection>, _global_id: u64) {

@@ -27,11 +27,12 @@ struct Range {
 pub(super) struct Backoffs(KVec<Range>);
 
 impl Backoffs {
-    /// Adds a range; one too many is an error. Allocates.
+    /// Adds a range. One too many is not kept: what is sent meanwhile the OSD drops, and whatever was in the range is sent
+    /// again when it ends. Allocates.
     pub(super) fn add(&mut self, b: &OsdBackoff<'_>) -> ProtoResult {
         self.remove(b.id);
         if self.0.len() >= RANGES_MAX {
-            return Err(ProtoError::value("backoff: ranges", b.id));
+            return Ok(());
         }
         let range = Range {
             id: b.id,

@@ -421,7 +421,13 @@ impl OsdClient {
     ) -> Option<Why> {
         let stale = self.epoch() != epoch;
         let why = if stale { Why::Moved } else { why };
-        self.park(req, why);
+        if let Err(e) = self.park(req, why) {
+            match by_work {
+                true => self.end(req, e),
+                false => req.finish(Err(e)),
+            }
+            return None;
+        }
         // The map may have changed between the look at the epoch and the parking.
         if !by_work || stale || self.epoch() != epoch {
             self.kick(0);
@@ -429,20 +435,18 @@ impl OsdClient {
         Some(why)
     }
 
-    /// Puts a request that is at no place into the waiting room.
-    fn park(&self, req: &Arc<OsdRequest>, why: Why) {
-        if let Err(e) = self.waiting.park(req, why) {
-            req.finish(Err(e));
-            return;
-        }
+    /// Puts a request that is at no place into the waiting room; with an error it is at no place still, and is to end so.
+    fn park(&self, req: &Arc<OsdRequest>, why: Why) -> Result {
+        self.waiting.park(req, why)?;
         // The room may have been cleared before the request came.
         let err = match req.group().cancelled() {
             None if self.is_stopped() => Some(ESHUTDOWN),
             cancelled => cancelled,
         };
         let tid = req.lock().tid;
-        if let Some(e) = err.filter(|_| self.waiting.take(req, tid)) {
-            req.finish(Err(e));
+        match err.filter(|_| self.waiting.take(req, tid)) {
+            Some(e) => Err(e),
+            None => Ok(()),
         }
     }
 

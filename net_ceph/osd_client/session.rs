@@ -287,7 +287,7 @@ impl Session {
     }
 
     /// Holds requests back, or sends them again: also those that were under way before, which the OSD
-    /// dropped.
+    /// dropped. After an error the connection is of no use: the OSD goes on dropping requests until it has an answer.
     fn on_backoff(&self, b: &OsdBackoff<'_>) -> ProtoResult {
         let mut guard = self.inner.lock();
         let inner = &mut *guard;
@@ -326,7 +326,10 @@ impl Session {
 
     /// Has a request placed anew that was answered otherwise than done.
     fn send_anew(&self, req: &Arc<OsdRequest>) {
-        self.client.park(req, Why::Moved);
+        // It was answered: nothing of it is on its way.
+        if let Err(e) = self.client.park(req, Why::Moved) {
+            req.finish(Err(e));
+        }
         self.client.kick(0);
     }
 }
@@ -387,16 +390,18 @@ impl ConnectionOps for Session {
         }
     }
 
-    fn dispatch(&self, msg: Incoming<'_>) {
+    fn dispatch(&self, msg: Incoming<'_>) -> ProtoResult {
         let header = msg.header;
         let result = match header.typ {
             OsdOpReply::TYPE => {
                 self.on_reply(msg);
                 Ok(())
             }
-            OsdBackoff::TYPE => {
-                OsdBackoff::decode(header.version, msg.front).and_then(|b| self.on_backoff(&b))
-            }
+            OsdBackoff::TYPE => match OsdBackoff::decode(header.version, msg.front) {
+                // One that is not answered never ends, but with the connection.
+                Ok(b) => return self.on_backoff(&b),
+                Err(e) => Err(e),
+            },
             WatchNotify::TYPE => {
                 WatchNotify::decode(header.version, msg.front).map(|n| match n.event {
                     WatchEvent::NotifyComplete => {
@@ -421,6 +426,7 @@ impl ConnectionOps for Session {
                 e
             );
         }
+        Ok(())
     }
 
     fn opened(&self, _con: &Arc<Connection>, _global_id: u64) {

@@ -132,7 +132,7 @@ impl OsdClient {
                 Some(Why::Pool) if self.pool_is_deleted(timers, &req) => {
                     if self.waiting.take(&req, tid) {
                         // Not as if the object alone were missing, which means zeroes to many.
-                        req.finish(Err(ENXIO));
+                        self.end(&req, ENXIO);
                     }
                 }
                 Some(Why::Pool | Why::Unconfirmed) => ask = true,

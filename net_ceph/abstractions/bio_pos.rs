@@ -132,25 +132,30 @@ impl BioPos {
         })
     }
 
-    /// How many bvecs hold the next `n` bytes (of this bio), and, if `splice`, whether all may be
-    /// spliced.
+    /// How many bvecs hold the next `n` bytes (of this bio), and, if `splice`, whether all of these bytes may be
+    /// spliced. A bvec can be far larger than what a bio has of it: only the pages of these bytes are looked at.
     ///
     /// # Safety
     ///
     /// The chain must be valid, with at least `n` bytes left in the current bio.
     pub(super) unsafe fn span(&self, n: usize, splice: bool) -> (usize, bool) {
         let mut count = 0;
-        let mut covered = 0;
+        let mut skip = self.done;
+        // What is left in a bio is less than 4 GiB.
+        let mut left = n as u32;
         let mut spliceable = splice;
         // SAFETY: The caller says that bytes are left in the current bio.
         let first = unsafe { self.bvec() };
-        while covered < self.done as usize + n {
+        while left > 0 {
             // SAFETY: The bvecs hold the bytes left, so this one is in the array.
             let bv = unsafe { first.add(count) };
             // SAFETY: As above.
-            covered += unsafe { (*bv).bv_len as usize };
-            // SAFETY: As above; the pages of a bio in flight are valid.
-            spliceable = spliceable && unsafe { bindings::net_ceph_bvec_spliceable(bv) };
+            let len = unsafe { (*bv).bv_len }.saturating_sub(skip).min(left);
+            spliceable = spliceable
+                // SAFETY: As above; the pages of a bio in flight are valid, and these bytes are the bvec's.
+                && unsafe { bindings::net_ceph_bvec_spliceable(bv, skip, len) };
+            left -= len;
+            skip = 0;
             count += 1;
         }
         (count, spliceable)

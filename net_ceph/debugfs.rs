@@ -6,7 +6,7 @@
 use crate::abstractions::debugfs::{Dir, File, OwnText};
 use crate::client::Client;
 use crate::options::ClientOptions;
-use crate::proto::osdmap::{OsdMap, PgId};
+use crate::proto::osdmap::{pg_mask, OsdMap, PgId};
 use crate::proto::types::{AddrType, EntityAddr};
 use kernel::{fmt, prelude::*, str::CString, sync::Arc};
 
@@ -84,7 +84,7 @@ fn osdmap(client: &Client, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             pool.size,
             pool.min_size,
             pool.pg_num,
-            pool.pg_num.next_power_of_two().saturating_sub(1),
+            pg_mask(pool.pg_num),
             pool.flags,
             pool.last_force_op_resend,
             Tier(pool.read_tier).id(),

@@ -29,7 +29,7 @@ pub use flags::{map_flag, osd_state, pool_flag, AFFINITY_DEFAULT, WEIGHT_IN};
 pub use incremental::Incremental;
 pub use name_hash::ObjectHash;
 pub use osd_set::{Interval, OsdSet, Placement, Primary, MAX_PG_SIZE, NO_SHARD};
-pub use pg::{PgId, RawPg};
+pub use pg::{pg_mask, PgId, RawPg};
 pub use pool::{Pool, PoolKind};
 
 /// More OSDs than any cluster has: what an incremental may make of the tables, whose size it only names.

@@ -30,7 +30,7 @@ pub struct PgId {
 pub(super) const PG_WIRE_LEN: usize = 1 + 8 + 4 + 4;
 
 /// The least `2^n - 1` that covers every seed of `pg_num` PGs.
-pub(super) const fn pg_mask(pg_num: u32) -> u32 {
+pub const fn pg_mask(pg_num: u32) -> u32 {
     match pg_num {
         0 | 1 => 0,
         n => u32::MAX >> (n - 1).leading_zeros(),

@@ -9,7 +9,7 @@
 //! [`include/linux/key.h`](srctree/include/linux/key.h)
 
 use super::{bindings, errno::ENOKEY};
-use crate::proto::key::CryptoKey;
+use crate::proto::{key::CryptoKey, wire::Decoder};
 use core::{cell::UnsafeCell, ffi::c_int, mem::MaybeUninit, ptr};
 use kernel::{
     error::{from_err_ptr, from_result, to_result},
@@ -116,7 +116,8 @@ unsafe extern "C" fn preparse(prep: *mut bindings::key_preparsed_payload) -> c_i
         }
         // SAFETY: The key layer copied `datalen` bytes there.
         let bytes = unsafe { core::slice::from_raw_parts(prep.data.cast::<u8>(), prep.datalen) };
-        let secret = CryptoKey::from_bytes(bytes).map_err(|e| {
+        // What is behind the key is not looked at: the tools of Ceph up to 14.2.4 hand over the whole of a larger buffer.
+        let secret = CryptoKey::decode(&mut Decoder::new(bytes)).map_err(|e| {
             pr_err!("keyring: bad payload of a key of type ceph: {}\n", e);
             e.to_errno()
         })?;

@@ -7,6 +7,7 @@
 //! and `MAuthReply` messages once the connection stands; renewal goes by messages in both. The payloads
 //! are the same.
 
+use super::mon_auth::{EACCES, EOPNOTSUPP};
 use super::service_auth::encode_authorizer;
 use super::ticket::{
     decode_connection_secret, Credentials, ServiceTicket, TicketBlob, TicketStore,
@@ -222,6 +223,19 @@ impl AuthClient {
         Ok(done)
     }
 
+    /// The refusal as it is to be reported: to a client without a key, a method that is not allowed says that
+    /// the cluster wants one.
+    pub(super) fn explain(&self, refusal: ProtoError) -> ProtoError {
+        if self.key.is_none() && refusal.reason == Reason::Refused(EOPNOTSUPP) {
+            ProtoError::new(
+                "auth: no key was given, and the cluster wants one",
+                Reason::Refused(EACCES),
+            )
+        } else {
+            refusal
+        }
+    }
+
     /// Takes an `MAuthReply`; if more is to be said, appends its payload to `out`.
     ///
     /// A refusal (wrong key, unknown client, method not allowed) is [`Reason::Refused`].
@@ -233,10 +247,10 @@ impl AuthClient {
         out: &mut KVec<u8>,
     ) -> ProtoResult<Progress> {
         if reply.result < 0 {
-            return Err(ProtoError::new(
+            return Err(self.explain(ProtoError::new(
                 "auth: monitor's reply",
                 Reason::Refused(reply.result),
-            ));
+            )));
         }
         if self.phase == Phase::Named {
             match reply.protocol {

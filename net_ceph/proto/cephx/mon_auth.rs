@@ -12,7 +12,9 @@ use crate::proto::error::{ProtoError, ProtoResult, Reason};
 use kernel::prelude::*;
 
 /// `-EOPNOTSUPP` on the wire: the method or mode is not allowed.
-const EOPNOTSUPP: i32 = -95;
+pub(super) const EOPNOTSUPP: i32 = -95;
+/// `-EACCES`.
+pub(super) const EACCES: i32 = -13;
 
 /// A short-lived view: made under the lock that guards `client`, for one call.
 pub struct MonAuth<'a> {
@@ -50,7 +52,8 @@ impl ConnectionAuth for MonAuth<'_> {
         allowed_methods: &[u32],
         allowed_modes: &[u32],
     ) -> ProtoResult {
-        Err(refusal(method, result, allowed_methods, allowed_modes))
+        let refusal = refusal(method, result, allowed_methods, allowed_modes);
+        Err(self.client.explain(refusal))
     }
 
     fn authorizer(&mut self, _out: &mut KVec<u8>) -> ProtoResult<u32> {

@@ -10,7 +10,7 @@ use super::{
     removal::Removal,
 };
 use crate::{
-    abstractions::{device::AddedDevice, disk::Disk, major::Major},
+    abstractions::{device::AddedDevice, disk::Disk, major::Major, module::ModuleRef},
     debugfs::DebugFiles,
     Image,
 };
@@ -59,12 +59,25 @@ pub(super) struct Mapped {
     _mapping: OpenMapping,
 }
 
-/// Closes a mapping when it goes.
-pub(super) struct OpenMapping(pub(super) Arc<Image>);
+/// Closes a mapping when it goes. Until that is done the module stays: who removed it would have to wait, and nobody
+/// could force anything any more.
+pub(super) struct OpenMapping {
+    image: Arc<Image>,
+    _module: ModuleRef,
+}
+
+impl OpenMapping {
+    pub(super) fn new(image: Arc<Image>, module: ModuleRef) -> Self {
+        Self {
+            image,
+            _module: module,
+        }
+    }
+}
 
 impl Drop for OpenMapping {
     fn drop(&mut self) {
-        self.0.close();
+        self.image.close();
     }
 }
 
@@ -98,7 +111,7 @@ impl Devices {
         let removal = Removal::new(self.clone(), id)?;
         let entry = Entry {
             id,
-            image: mapping.0.clone(),
+            image: mapping.image.clone(),
             removal: removal.clone(),
             state: State::Coming,
         };
@@ -163,7 +176,7 @@ impl Devices {
 impl Coming {
     /// The image it is to show.
     pub(super) fn image(&self) -> Result<&Arc<Image>> {
-        Ok(&self.mapping.as_ref().ok_or(ENODEV)?.0)
+        Ok(&self.mapping.as_ref().ok_or(ENODEV)?.image)
     }
 
     /// It is set up. `ESHUTDOWN` if it was removed by full force meanwhile.

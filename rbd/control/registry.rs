@@ -16,6 +16,7 @@ use crate::{
         device::Device,
         disk::{Disk, DiskParams},
         major::Major,
+        module::ModuleRef,
     },
     debugfs::{DebugDir, DebugFiles},
     Image,
@@ -82,6 +83,8 @@ impl Rbd {
 
     /// Maps what `spec`, made from `text`, says. May sleep, for the mount timeout at most.
     pub(super) fn add(bus: ArcBorrow<'_, BusHandle<Self>>, spec: MapSpec, text: &[u8]) -> Result {
+        // The module must not go while this may wait for the cluster.
+        let module = ModuleRef::get()?;
         let id = bus.ids.take()?;
         let number = id.number();
         let own_major = match bus.shared_major {
@@ -98,7 +101,7 @@ impl Rbd {
         let mut config = KVec::with_capacity(text.len(), GFP_KERNEL)?;
         config.extend_from_slice(text, GFP_KERNEL)?;
 
-        let mapping = OpenMapping(Image::open(spec, id, bus.queues.get())?);
+        let mapping = OpenMapping::new(Image::open(spec, id, bus.queues.get())?, module);
         let coming = bus.devices.announce(number, mapping)?;
         let image = coming.image()?;
         let mut disk = Disk::new(

@@ -91,6 +91,9 @@ t_full_force_overtakes() {
 	soon going || fail 'the device can still be opened'
 	sleep 1
 	kill -0 $forced || fail 'the watch was ended all the same'
+	# The module is in use: who took it out would wait as well, and there would be no file to write to any more.
+	if rmmod rbd 2>/run/err; then fail 'the module was removed meanwhile'; fi
+	grep -q 'in use' /run/err || fail "rmmod: $(cat /run/err)"
 	full_force "$ID"
 	wait $forced || fail 'the other remover failed'
 }

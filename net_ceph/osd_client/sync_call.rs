@@ -87,9 +87,9 @@ impl IoCtx {
         self.call_write_with(object, calls, flags::WRITE | flags::FULL_TRY)
     }
 
+    /// Goes on whatever signal comes: who is killed gives back what it has, and that takes such calls.
     fn call_write_with(&self, object: &[u8], calls: &[ClassCall<'_>], flags: u32) -> Result {
-        let req = self.request()?;
-        self.run_with(&req, |p| {
+        self.run_uninterruptible(|p| {
             self.address(p, object)?;
             p.flags = flags;
             p.set_mtime();

@@ -11,7 +11,7 @@ use super::{
 };
 use kernel::{prelude::*, str::CString, sync::Arc};
 use net_ceph::{
-    mon_client::MonClient,
+    mon_client::{MonClient, Patience},
     osd_client::{ClassCall, IoCtx},
     proto::{
         cls::{
@@ -28,8 +28,8 @@ use net_ceph::{
 /// Seconds that watchers have to answer (Linux `drivers/block/rbd.c`, `RBD_NOTIFY_TIMEOUT`).
 const NOTIFY_TIMEOUT: u32 = 5;
 /// Seconds that the monitors have for each step of shutting out a client. What takes longer is tried
-/// again: an unmap in between need not wait for long.
-const BLOCKLIST_TIMEOUT: u32 = 5;
+/// again, and has to wait for their next commit then: so it is long.
+const BLOCKLIST_TIMEOUT: u32 = 60;
 /// The longest answer about a lock: one with a few dozen lockers.
 const INFO_MAX: usize = 8192;
 
@@ -125,12 +125,11 @@ impl Header {
         Ok(locker.is_among(watchers.iter()))
     }
 
-    /// Shuts `locker` out of the cluster.
-    pub(super) fn blocklist(&self, locker: &Locker) -> Result {
+    /// Shuts `locker` out of the cluster, unless `patience` ends before.
+    pub(super) fn blocklist(&self, locker: &Locker, patience: &dyn Patience) -> Result {
         let address = CString::try_from_fmt(fmt!("{}", Address(locker.addr)))?;
         let address = address.to_str().map_err(|_| EINVAL)?;
-        self.mon
-            .blocklist_add(address, BLOCKLIST_TIMEOUT, &**self.io.group())
+        self.mon.blocklist_add(address, BLOCKLIST_TIMEOUT, patience)
     }
 
     fn id(&self, handle: u64) -> Option<ClientId> {

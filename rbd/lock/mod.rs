@@ -9,7 +9,8 @@
 //! - [`header`]: the lock in the header object; [`announcer`] tells the object's watchers
 //! - [`gate`]: how I/O goes on while we have it; [`waiting`]: where it waits while we do not
 //!
-//! Locks, from the outside in: [`ExclusiveLock::waiting`], the gate's. The others are taken alone.
+//! Locks, from the outside in: [`ExclusiveLock::waiting`], the gate's; the monitor client's, [`ExclusiveLock::machine`]. The
+//! others are taken alone.
 
 mod announcer;
 pub mod event;
@@ -32,11 +33,12 @@ use kernel::{
 };
 use net_ceph::{
     abstractions::{
+        errno::ECANCELED,
         time::{boot_ns, msecs, patience},
         wait::{sleep_ms, Event},
         workqueue::Queue,
     },
-    mon_client::MonClient,
+    mon_client::{MonClient, Patience},
     osd_client::IoCtx,
     proto::cls::rbd_notify::{encode_response, Notification},
 };
@@ -252,7 +254,13 @@ impl<U: LockUser> ExclusiveLock<U> {
     }
 
     fn notice(&self, notice: Notice) {
-        let _ = self.machine.lock().notice(notice);
+        let mut machine = self.machine.lock();
+        let _ = machine.notice(notice);
+        let over = machine.is_over();
+        drop(machine);
+        if over {
+            self.header.mon.wake();
+        }
         self.gate.kick();
     }
 
@@ -420,7 +428,7 @@ impl<U: LockUser> ExclusiveLock<U> {
             Action::Lock(handle) => header.lock(handle),
             Action::Blocklist(locker) => {
                 pr_warn!("rbd{}: shutting out {}\n", self.device, locker.name);
-                header.blocklist(&locker)
+                header.blocklist(&locker, &Need(self))
             }
             Action::Break(locker) => {
                 pr_warn!("rbd{}: breaking the lock of {}\n", self.device, locker.name);
@@ -474,6 +482,17 @@ impl<U: LockUser> ExclusiveLock<U> {
             }
             _ => {}
         }
+    }
+}
+
+/// As long as the lock is wanted.
+struct Need<'a, U: LockUser>(&'a ExclusiveLock<U>);
+
+impl<U: LockUser> Patience for Need<'_, U> {
+    fn ended(&self) -> Option<Error> {
+        let lock = self.0;
+        let cancelled = lock.header.io.group().cancelled();
+        cancelled.or_else(|| lock.machine.lock().is_over().then_some(ECANCELED))
     }
 }
 

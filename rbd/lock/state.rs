@@ -377,7 +377,7 @@ impl Machine {
     }
 
     /// Nothing more can be had of the lock.
-    fn is_over(&self) -> bool {
+    pub fn is_over(&self) -> bool {
         self.gone.is_some() || self.ending.is_some()
     }
 

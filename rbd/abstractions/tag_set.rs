@@ -28,10 +28,10 @@ pub(crate) struct TagCount {
 }
 
 impl TagCount {
-    /// One hardware queue per CPU, with `depth` tags each.
+    /// One hardware queue per CPU, with `depth` tags each, or as many as the block layer takes.
     pub(crate) fn new(depth: u32) -> Self {
         Self {
-            depth,
+            depth: depth.min(bindings::BLK_MQ_MAX_DEPTH),
             // SAFETY: Only counts.
             queues: unsafe { bindings::rbd_num_present_cpus() },
         }

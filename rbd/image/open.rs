@@ -56,10 +56,10 @@ pub(super) fn open(spec: MapSpec, id: Id, queues: &Queues) -> Result<Arc<Image>>
         })?;
     let io = IoCtx::new(client.osd(), &Group::new()?, pool_id, names.namespace())?;
 
-    let missing = |e: &Error| {
-        if *e == ENOENT {
-            pr_info!("image {names} does not exist\n");
-        }
+    let missing = |e: &Error| match *e {
+        ENOENT => pr_info!("image {names} does not exist\n"),
+        ETIMEDOUT => pr_info!("image {names}: no answer from the OSDs\n"),
+        _ => {}
     };
     let image_id = match header::image_id(&io, &names.image) {
         Err(ENOENT) if header::is_format_1(&io, &names.image)? => {

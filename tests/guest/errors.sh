@@ -53,6 +53,30 @@ t_wrong_key() {
 	refused EPERM "$(monspec v2) name=admin,ms_mode=crc,key=nosuchkey rbd e3"
 }
 
+# No key at all, where the cluster wants one.
+t_no_key() {
+	img e8 16
+	refused EACCES "$(monspec v2) name=admin,ms_mode=crc rbd e8"
+	refused "$([ "$DRIVER" = c ] && echo EINVAL || echo EACCES)" "$(monspec v1) name=admin rbd e8"
+	eq "$(mapped_ids)" '' 'something was mapped all the same'
+}
+
+# The monitors answer, the OSDs do not.
+t_silent_osds() {
+	[ "$DRIVER" = rust ] || skip 'the C driver waits for ever'
+	local t
+	img e9 16
+	freeze osd
+	t=$SECONDS
+	refused ETIMEDOUT "$(monspec v2) $(opts v2),mount_timeout=6,noshare rbd e9"
+	t=$((SECONDS - t))
+	[ $t -ge 5 ] && [ $t -le 50 ] || fail "gave up after $t s, mount_timeout was 6"
+	dmesg | grep -q 'image rbd/e9: no answer from the OSDs' || fail 'the log does not say what is missing'
+	undo
+	map e9
+	unmap
+}
+
 # A key that exists but may not use the pool.
 t_caps() {
 	img e4 16
@@ -68,6 +92,10 @@ t_keyring() {
 	keyctl link @u @s 2>/dev/null || true
 	printf %s "$SECRET" | base64 -d | keyctl padd ceph client.lab @u >/dev/null 2>/run/err || fail "keyctl padd: $(cat /run/err)"
 	add_raw "$(monspec v2) name=admin,ms_mode=crc,key=client.lab rbd e5" || fail "map by key= : $ERRNO"
+	unmap "$(mapped_ids)" || fail "unmap: $ERRNO"
+	# Old tools hand over a few bytes more than the key has.
+	{ printf %s "$SECRET" | base64 -d && printf 'behind'; } | keyctl padd ceph client.lab2 @u >/dev/null 2>/run/err || fail "keyctl padd: $(cat /run/err)"
+	add_raw "$(monspec v2) name=admin,ms_mode=crc,key=client.lab2 rbd e5" || fail "map by key= : $ERRNO"
 	unmap "$(mapped_ids)" || fail "unmap: $ERRNO"
 	if keyctl add ceph client.bad 'not a key' @u >/dev/null 2>&1; then fail 'a malformed key was accepted'; fi
 }

@@ -398,7 +398,7 @@ impl ConnectionOps for Session {
                 Ok(())
             }
             OsdBackoff::TYPE => match OsdBackoff::decode(header.version, msg.front) {
-                // One that is not answered never ends, but with the connection.
+                // One that is not answered never ends, but with the connection. (What is not understood would come again.)
                 Ok(b) => return self.on_backoff(&b),
                 Err(e) => Err(e),
             },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! Requests whose caller waits for the answer. All sleep, for at most the mount timeout; a fatal signal ends
-//! the wait (`EINTR`), and so does the end of their group.
+//! the wait (`EINTR`), but not for class calls that write, and the end of their group does for all.
 
 use super::io_ctx::IoCtx;
 use super::params::{ClassCall, Params};

@@ -33,7 +33,6 @@ use kernel::{
 };
 use net_ceph::{
     abstractions::{
-        errno::ECANCELED,
         time::{boot_ns, msecs, patience},
         wait::{sleep_ms, Event},
         workqueue::Queue,
@@ -256,9 +255,9 @@ impl<U: LockUser> ExclusiveLock<U> {
     fn notice(&self, notice: Notice) {
         let mut machine = self.machine.lock();
         let _ = machine.notice(notice);
-        let over = machine.is_over();
+        let over = machine.over();
         drop(machine);
-        if over {
+        if over.is_some() {
             self.header.mon.wake();
         }
         self.gate.kick();
@@ -438,7 +437,8 @@ impl<U: LockUser> ExclusiveLock<U> {
             Action::Unlock(handle) => header.unlock(handle),
             Action::Prepare => user.acquired(),
             Action::Conclude => {
-                user.releasing(!self.machine.lock().is_unsure());
+                let sure = !self.machine.lock().is_unsure();
+                user.releasing(sure);
                 Ok(())
             }
         };
@@ -492,7 +492,7 @@ impl<U: LockUser> Patience for Need<'_, U> {
     fn ended(&self) -> Option<Error> {
         let lock = self.0;
         let cancelled = lock.header.io.group().cancelled();
-        cancelled.or_else(|| lock.machine.lock().is_over().then_some(ECANCELED))
+        cancelled.or_else(|| lock.machine.lock().over())
     }
 }
 

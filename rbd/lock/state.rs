@@ -369,16 +369,20 @@ impl Machine {
 
     /// What goes on may take long to end; what waits need not wait for that.
     fn step_draining(&self, look: Look) -> (State, Option<Action>) {
-        let action = match self.gone.or(self.ending) {
+        let action = match self.over() {
             Some(e) if look.wanted => Action::Fail(e),
             _ => Action::Rest { until: None },
         };
         (self.state, Some(action))
     }
 
-    /// Nothing more can be had of the lock.
-    pub fn is_over(&self) -> bool {
-        self.gone.is_some() || self.ending.is_some()
+    /// Why nothing more can be had of the lock, if that is so.
+    pub fn over(&self) -> Option<Error> {
+        self.gone.or(self.ending)
+    }
+
+    fn is_over(&self) -> bool {
+        self.over().is_some()
     }
 
     /// There is no use in trying to take the lock.

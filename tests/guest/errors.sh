@@ -71,7 +71,7 @@ t_silent_osds() {
 	refused ETIMEDOUT "$(monspec v2) $(opts v2),mount_timeout=6,noshare rbd e9"
 	t=$((SECONDS - t))
 	[ $t -ge 5 ] && [ $t -le 50 ] || fail "gave up after $t s, mount_timeout was 6"
-	dmesg | grep -q 'image rbd/e9: no answer from the OSDs' || fail 'the log does not say what is missing'
+	grep -q 'image rbd/e9: no answer from the OSDs' <<<"$(dmesg)" || fail 'the log does not say what is missing'
 	undo
 	map e9
 	unmap

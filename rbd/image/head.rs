@@ -87,11 +87,16 @@ impl Head {
             } = state;
             let refreshes = old.is_some();
             let kept = old.filter(|(_, ancestors)| *ancestors == Ancestors::Kept);
+            let without = kept.is_some_and(|(old, _)| old.parent.is_none());
             let old = kept.and_then(|(old, _)| old.parent.as_ref());
             let parent = match parent {
                 Some((spec, overlap)) => {
                     let group = header.io().group();
-                    let opened = Parent::open(spec, overlap, old, client, group);
+                    let opened = match Parent::open(spec, overlap, old, client, group) {
+                        // I/O found before that it goes, and the header is about to do so, too.
+                        Err(ENOENT) if without => Ok(None),
+                        opened => opened,
+                    };
                     opened.map_err(|e| {
                         if refreshes && (e == ENOENT || e == ENXIO) {
                             ESTALE

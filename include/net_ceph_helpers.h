@@ -43,7 +43,7 @@ int net_ceph_sk_error(struct sock *sk);
 bool net_ceph_sk_has_unacknowledged(const struct sock *sk);
 
 /* Whether the network stack may take references on the pages of a bvec. */
-bool net_ceph_bvec_spliceable(const struct bio_vec *bv, unsigned int skip, unsigned int len);
+bool net_ceph_bvec_spliceable(const struct bio_vec *bv);
 
 /* Bytes of the current bvec that an iterator has passed. */
 unsigned int net_ceph_bvec_iter_done(const struct bvec_iter *iter);

@@ -70,12 +70,10 @@ bool net_ceph_sk_has_unacknowledged(const struct sock *sk)
 	return READ_ONCE(sk->sk_wmem_queued) > 0;
 }
 
-bool net_ceph_bvec_spliceable(const struct bio_vec *bv, unsigned int skip, unsigned int len)
+bool net_ceph_bvec_spliceable(const struct bio_vec *bv)
 {
-	unsigned int offset = bv->bv_offset + skip;
-
 	/* That one counts pages from the beginning of the first, not from the offset. */
-	return sendpages_ok(bv->bv_page, len + offset_in_page(offset), offset);
+	return sendpages_ok(bv->bv_page, bv->bv_len + offset_in_page(bv->bv_offset), bv->bv_offset);
 }
 
 unsigned int net_ceph_bvec_iter_done(const struct bvec_iter *iter)

@@ -148,16 +148,20 @@ impl BioPos {
         let first = unsafe { self.bvec() };
         while left > 0 {
             // SAFETY: The bvecs hold the bytes left, so this one is in the array.
-            let bv = unsafe { first.add(count) };
-            // SAFETY: As above.
-            let len = unsafe { (*bv).bv_len }.saturating_sub(skip).min(left);
-            spliceable = spliceable
-                // SAFETY: As above; the pages of a bio in flight are valid, and these bytes are the bvec's.
-                && unsafe { bindings::net_ceph_bvec_spliceable(bv, skip, len) };
-            left -= len;
+            let bv = cut(unsafe { *first.add(count) }, skip, left);
+            // SAFETY: The pages of a bio in flight are valid, and these are some of its bytes.
+            spliceable = spliceable && unsafe { bindings::net_ceph_bvec_spliceable(&bv) };
+            left -= bv.bv_len;
             skip = 0;
             count += 1;
         }
         (count, spliceable)
     }
+}
+
+/// What `bv` has behind its first `skip` bytes, at most `left`.
+pub(super) fn cut(mut bv: bindings::bio_vec, skip: u32, left: u32) -> bindings::bio_vec {
+    bv.bv_offset += skip;
+    bv.bv_len = bv.bv_len.saturating_sub(skip).min(left);
+    bv
 }

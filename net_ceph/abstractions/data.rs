@@ -13,7 +13,7 @@
 pub use super::owner::Owner;
 use super::{
     bindings,
-    bio_pos::{BioPos, Run},
+    bio_pos::{cut, BioPos, Run},
     crc32c::crc32c_raw,
 };
 use core::{
@@ -391,15 +391,12 @@ impl DataCursor {
         // SAFETY: As above.
         let first = unsafe { pos.bvec() };
         let mut behind = pos.done;
-        let mut left = n;
+        let mut left = n as u32;
         for (i, slot) in out.iter_mut().take(count).enumerate() {
             // SAFETY: `count` bvecs hold the bytes ahead, so this is one of them.
-            let mut bv = unsafe { *first.add(i) };
-            bv.bv_offset += behind;
-            bv.bv_len = (bv.bv_len - behind).min(left as u32);
+            *slot = cut(unsafe { *first.add(i) }, behind, left);
             behind = 0;
-            left -= bv.bv_len as usize;
-            *slot = bv;
+            left -= slot.bv_len;
         }
         Some(count)
     }

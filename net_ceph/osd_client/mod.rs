@@ -422,10 +422,7 @@ impl OsdClient {
         let stale = self.epoch() != epoch;
         let why = if stale { Why::Moved } else { why };
         if let Err(e) = self.park(req, why) {
-            match by_work {
-                true => self.end(req, e),
-                false => req.finish(Err(e)),
-            }
+            self.end(req, e);
             return None;
         }
         // The map may have changed between the look at the epoch and the parking.

@@ -92,18 +92,12 @@ impl Head {
             let parent = match parent {
                 Some((spec, overlap)) => {
                     let group = header.io().group();
-                    let opened = match Parent::open(spec, overlap, old, client, group) {
+                    match Parent::open(spec, overlap, old, client, group) {
                         // I/O found before that it goes, and the header is about to do so, too.
-                        Err(ENOENT) if without => Ok(None),
-                        opened => opened,
-                    };
-                    opened.map_err(|e| {
-                        if refreshes && (e == ENOENT || e == ENXIO) {
-                            ESTALE
-                        } else {
-                            e
-                        }
-                    })?
+                        Err(ENOENT) if without => None,
+                        Err(ENOENT | ENXIO) if refreshes => return Err(ESTALE),
+                        opened => opened?,
+                    }
                 }
                 None => None,
             };

@@ -7,7 +7,7 @@
 //! and `MAuthReply` messages once the connection stands; renewal goes by messages in both. The payloads
 //! are the same.
 
-use super::mon_auth::{EACCES, EOPNOTSUPP};
+use super::mon_auth::EOPNOTSUPP;
 use super::service_auth::encode_authorizer;
 use super::ticket::{
     decode_connection_secret, Credentials, ServiceTicket, TicketBlob, TicketStore,
@@ -229,7 +229,7 @@ impl AuthClient {
         if self.key.is_none() && refusal.reason == Reason::Refused(EOPNOTSUPP) {
             ProtoError::new(
                 "auth: no key was given, and the cluster wants one",
-                Reason::Refused(EACCES),
+                Reason::Refused(EACCES.to_errno()),
             )
         } else {
             refusal

@@ -13,8 +13,6 @@ use kernel::prelude::*;
 
 /// `-EOPNOTSUPP` on the wire: the method or mode is not allowed.
 pub(super) const EOPNOTSUPP: i32 = -95;
-/// `-EACCES`.
-pub(super) const EACCES: i32 = -13;
 
 /// A short-lived view: made under the lock that guards `client`, for one call.
 pub struct MonAuth<'a> {
